@@ -13,7 +13,7 @@ from uuid import UUID
 
 from prosa.core.account import Account, SignIn, User
 from prosa.core.chat import Chat, History, Message, Page
-from prosa.core.events import BulletinNotice, GatewayMail, Job, WorkerMail
+from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.core.model import Chunk, Prompt
 from prosa.core.policy import Limits
 from prosa.core.relay import Place, Row
@@ -65,9 +65,9 @@ class Passwords(Protocol):
 class Engine(Protocol):
     """A language model.
 
-    ``stream`` yields pieces in order and one Finished at the end; a piece never repeats the prefix. It raises only
-    EngineFailed; before the first piece an engine may try again by itself. Closing the stream (``aclose``) or cancelling
-    its reader cancels the model at once. ``continues``: it can go on from a prefix.
+    ``stream`` yields pieces in order and one Finished at the end; a piece never repeats the prefix. It
+    raises only EngineFailed; before the first piece an engine may try again by itself. Leaving the context or
+    cancelling its reader cancels the model at once. ``continues``: it can go on from a prefix.
     """
 
     @property
@@ -121,13 +121,11 @@ class Bus(Protocol):
         """Jobs of the pool that nobody holds yet; None while the broker cannot say."""
         ...
 
-    def inbox(
-        self, name: str, *, bulletins: bool
-    ) -> AbstractAsyncContextManager[AsyncIterator[GatewayMail | WorkerMail]]:
-        """This process's mail, bounded in messages and bytes (the oldest goes). Bodies of other versions are skipped."""
+    def inbox(self, name: str, *, bulletins: bool) -> AbstractAsyncContextManager[AsyncIterator[Mail]]:
+        """This process's mail, bounded in messages and bytes (the oldest goes). Unreadable bodies are skipped."""
         ...
 
-    def send(self, to: str, mail: GatewayMail | WorkerMail) -> None: ...
+    def send(self, to: str, mail: Mail) -> None: ...
 
     def announce(self, notices: Sequence[BulletinNotice]) -> None:
         """One bulletin to every inbox that wants them. At most one a tick: callers collect."""
@@ -193,7 +191,10 @@ class Sweeps(Protocol):
         ...
 
     async def expire(self, limits: Limits, limit: int) -> Sequence[Row]:
-        """Fail runs past their deadline to start (no_worker) or to end (timeout). A running one gets a higher attempt."""
+        """Fail runs past their deadline to start (no_worker) or to end (timeout).
+
+        A running one gets a higher attempt: its reader may have seen text that was not saved (L4).
+        """
         ...
 
     async def prune(self, before_seconds: float) -> None:

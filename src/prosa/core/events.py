@@ -179,7 +179,8 @@ def decode_job(body: bytes) -> Job:
 
 def decode_mail(body: bytes) -> Mail:
     """Raises msgspec.MsgspecError where the body is no mail that this version knows."""
-    return _mail.decode(body)
+    mail: Mail = _mail.decode(body)
+    return mail
 
 
 def frame(worker: str, events: Iterable[RunEvent]) -> Frame:

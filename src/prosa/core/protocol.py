@@ -269,7 +269,8 @@ def decode(frame: str) -> ClientMessage:
     field that names something is no UUID, and BadRequest for an unknown type or a missing or ill-typed field.
     """
     try:
-        return _decoder.decode(frame)
+        message: ClientMessage = _decoder.decode(frame)
+        return message
     except msgspec.ValidationError as error:
         raise _refusal(frame, error) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
