@@ -182,8 +182,11 @@ class Sweeps(Protocol):
         """Running runs of others whose heartbeat is over, oldest first. Lease 0: every run of every other worker."""
         ...
 
-    async def undispatched(self, pool: str, limit: int, limits: Limits) -> Sequence[Job]:
-        """Queued runs whose last dispatch is too long ago (policy.redispatch_after); marks them as dispatched now."""
+    async def undispatched(self, pool: str, ready: int, limits: Limits) -> Sequence[Job]:
+        """Queued runs whose last dispatch is too long ago (policy.redispatch_after); marks them as dispatched now.
+
+        Oldest first, and at most (queued rows of the pool − ``ready``), the jobs that still lie in its queue.
+        """
         ...
 
     async def promote(self, limits: Limits, limit: int) -> Sequence[Job]:

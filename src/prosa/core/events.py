@@ -102,11 +102,12 @@ class Over(Notice, frozen=True):
 
 
 class Added(Notice, frozen=True):
-    """A question was accepted (``message``), or a reply asked for again (``message`` is the reply)."""
+    """A question was accepted, or (``message`` None) a reply was asked for again."""
 
     user: UUID
     chat: UUID
-    message: UUID
+    message: UUID | None
+    reply: UUID
     run: UUID
 
 
@@ -131,7 +132,6 @@ BulletinNotice = Taken | Over | Added | ChatTouched | SignInRevoked
 class Bulletin(msgspec.Struct, frozen=True, tag_field="t", tag=True):
     """What every gateway should know: at most one a process a tick."""
 
-    sender: str
     notices: tuple[msgspec.Raw, ...]
 
 
@@ -187,8 +187,8 @@ def frame(worker: str, events: Iterable[RunEvent]) -> Frame:
     return Frame(worker, tuple(msgspec.Raw(_encoder.encode(event)) for event in events))
 
 
-def bulletin(sender: str, notices: Iterable[BulletinNotice]) -> Bulletin:
-    return Bulletin(sender, tuple(msgspec.Raw(_encoder.encode(notice)) for notice in notices))
+def bulletin(notices: Iterable[BulletinNotice]) -> Bulletin:
+    return Bulletin(tuple(msgspec.Raw(_encoder.encode(notice)) for notice in notices))
 
 
 def run_events(mail: Frame) -> tuple[list[RunEvent], int]:
