@@ -1,0 +1,393 @@
+"""One frozen tree of settings: flags over ``PROSA_…`` variables over ``prosa.toml`` over defaults.
+
+The only reader of the environment. Everything else is handed what it needs.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import msgspec
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from prosa import configfile
+from prosa.configfile import ConfigFile
+from prosa.core.errors import BadConfig
+from prosa.core.policy import Limits
+
+PREFIX: Final = "PROSA_"
+CONFIG_VARIABLE: Final = "PROSA_CONFIG"
+CONFIG_NAME: Final = "prosa.toml"
+LOCAL: Final = "local"
+SCRIPTED: Final = "scripted"
+OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PROSA_TOKEN", "PROSA_URL"})
+"""Variables with our prefix that are no settings of a server: the last two are read by ``prosa chat``."""
+
+SECRET: Final = frozenset({"metrics_token"})
+_URL_PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^/\s]*@")
+_SECRET_PARAMETER: Final = re.compile(r"(?i)([?&](?:\w*password|\w*token|\w*key)=)[^&\s]*")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Name = Annotated[str, Field(pattern=r"^\S{1,64}$")]
+
+
+def _full_path(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _in_data_dir(data: dict[str, Any]) -> str:
+    return f"sqlite:///{data['data_dir']}/prosa.db"
+
+
+def _with_driver(url: str) -> str:
+    """The URL with our driver in it; a database of another make is refused."""
+    scheme, separator, rest = url.partition("://")
+    drivers = {"postgresql": "asyncpg", "postgres": "asyncpg", "sqlite": "aiosqlite"}
+    kind, _, _given = scheme.partition("+")
+    if not separator or kind not in drivers:
+        raise PydanticCustomError("database", "a database's address begins with postgresql:// or sqlite://")
+    return f"{'postgresql' if kind == 'postgres' else kind}+{drivers[kind]}://{rest}"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """A setting as ``prosa config`` shows it."""
+
+    key: str
+    value: str
+    source: str
+
+
+class ModelSettings(BaseModel):
+    """One ``[[models]]`` of ``prosa.toml``: what a client may ask for, and who answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: Name
+    """What a client asks for."""
+    engine: Literal["openai", "local", "scripted"]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]")] | None = None
+    """The address of an OpenAI-compatible server, with its ``/v1``."""
+    api_key_env: str | None = None
+    """The name of the variable that holds the key, never the key."""
+    model: str = ""
+    """What the provider calls it; by default the same as ``name``."""
+    continues: bool = False
+    """It goes on from an assistant prefix, so that a takeover need not start the text again."""
+    path: Annotated[Path, AfterValidator(_full_path)] | None = None
+    """A GGUF file for ``local``; by default the model that ships in a package."""
+    pool: Name = "default"
+    """The queue in which its runs wait: models that the same workers serve."""
+    slots: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Runs at once of its pool per worker; by default the setting ``slots``."""
+    system: str | None = None
+    """What the model is told before the conversation."""
+    first_token_seconds: Seconds = 60.0
+    between_tokens_seconds: Seconds = 30.0
+    context_tokens: Annotated[int, Field(ge=256)] | None = None
+    reply_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    fallback: Name | None = None
+    """The model that answers where this one fails before its first word."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.engine == "openai" and self.base_url is None:
+            raise PydanticCustomError("base_url", "the engine openai needs a base_url")
+        return self
+
+    @property
+    def provider_model(self) -> str:
+        return self.model or self.name
+
+
+BUILT_IN: Final = {
+    LOCAL: ModelSettings(name=LOCAL, engine="local", pool="local", slots=4, continues=True),
+    SCRIPTED: ModelSettings(name=SCRIPTED, engine="scripted", continues=True),
+}
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can set. The docstrings below are what ``prosa config`` explains."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_ignore_empty=True, validate_default=True
+    )
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    data_dir: Annotated[Path, AfterValidator(_full_path)] = Path("~/.local/share/prosa")
+    database_url: Annotated[str, AfterValidator(_with_driver)] = Field(default_factory=_in_data_dir)
+    broker_url: Annotated[str, Field(pattern=r"^amqps?://")] | None = None
+    """None: the broker is inside the process."""
+    classic_socket: bool = False
+    local: bool = True
+    """Offer the model that ships in a package."""
+    scripted: bool = False
+    """Offer the model for tests, demos and load."""
+    models: tuple[ModelSettings, ...] = ()
+    default_model: str = ""
+    """By default the first of prosa.toml, else ``local``."""
+    slots: Annotated[int, Field(ge=1, le=10_000)] = 16
+    user_limit: Annotated[int, Field(ge=1, le=10_000)] = 4
+    user_waiting: Annotated[int, Field(ge=0, le=10_000)] = 50
+    text_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 32 * 1024
+    start_seconds: Seconds = 600.0
+    run_seconds: Annotated[float, Field(gt=0, le=1500)] = 900.0
+    """Well under the 30 minutes after which RabbitMQ takes an unacknowledged job away."""
+    rate_limits: bool = True
+    sign_up: Literal["open", "closed"] = "open"
+    session_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Web origins besides our own whose pages may sign in."""
+    secure_cookies: Literal["auto", "on", "off"] = "auto"
+    metrics_token: SecretStr | None = None
+    log_format: Literal["pretty", "json"] = "pretty"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    _environ: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @field_validator("models")
+    @classmethod
+    def _distinct(cls, models: tuple[ModelSettings, ...], info: ValidationInfo) -> tuple[ModelSettings, ...]:
+        names = [model.name for model in models]
+        known = {model.name for model in _offered({**info.data, "models": models})}
+        for index, model in enumerate(models):
+            if model.name in names[:index]:
+                raise _model_error(index, "name", f"two models are called {model.name!r}")
+            if model.fallback is not None and model.fallback not in known - {model.name}:
+                raise _model_error(index, "fallback", f"there is no other model {model.fallback!r}{_list(known)}")
+        return models
+
+    @field_validator("default_model")
+    @classmethod
+    def _offers(cls, name: str, info: ValidationInfo) -> str:
+        names = [model.name for model in _offered(info.data)]
+        if not names:
+            raise PydanticCustomError("no_model", "no model is left: write one in prosa.toml, or set local to true")
+        if name and name not in names:
+            raise PydanticCustomError("no_model", "{what}", {"what": f"there is no such model{_list(names)}"})
+        return name or names[0]
+
+    @property
+    def catalog(self) -> tuple[ModelSettings, ...]:
+        """Every model that may be asked for, the default first."""
+        offered = _offered({"local": self.local, "scripted": self.scripted, "models": self.models})
+        return tuple(sorted(offered, key=lambda model: model.name != self.default_model))
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """The slots of each pool: the fewest that one of its models states, else the setting ``slots``."""
+        pools: dict[str, int] = {}
+        for model in self.catalog:
+            slots = model.slots or self.slots
+            pools[model.pool] = min(slots, pools.get(model.pool, slots))
+        return pools
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            text_bytes=self.text_bytes,
+            user_runs=self.user_limit,
+            user_waiting=self.user_waiting,
+            start_seconds=self.start_seconds,
+            run_seconds=self.run_seconds,
+        )
+
+    @property
+    def embedded_database(self) -> bool:
+        """The store is a file, which one process may write."""
+        return self.database_url.startswith("sqlite")
+
+    def api_key(self, model: ModelSettings) -> str | None:
+        """The value of the variable that the model names; None where it names none or it is not set."""
+        return self._environ.get(model.api_key_env) if model.api_key_env else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but rarely meant, for the log and ``prosa doctor``."""
+        found = [_unknown_variable(name) for name in sorted(self._environ) if _foreign(name)]
+        for model in self.catalog:
+            if model.api_key_env and not self.api_key(model):
+                found.append(f"Model {model.name}: the variable {model.api_key_env} is not set. Set it to the key.")
+        if not self.rate_limits:
+            found.append("Rate limits are off (rate_limits). Turn them on before others can reach this address.")
+        return tuple(found)
+
+    @property
+    def origins_of_values(self) -> tuple[Origin, ...]:
+        """Every setting with its value, secrets hidden, and where it came from."""
+        rows = [
+            Origin(key, _shown(getattr(self, key)), self._sources.get(key, "default"))
+            for key in type(self).model_fields
+            if key != "models"
+        ]
+        rows += [Origin(f"models.{model.name}", self._model(model), self._place(model)) for model in self.catalog]
+        return tuple(rows)
+
+    def _model(self, model: ModelSettings) -> str:
+        words = [model.engine, model.provider_model, hidden(model.base_url or ""), f"pool={model.pool}"]
+        if model.api_key_env:
+            words.append(f"key={model.api_key_env} ({'set' if self.api_key(model) else 'not set'})")
+        return " ".join(word for word in words if word)
+
+    def _place(self, model: ModelSettings) -> str:
+        return self._sources.get(f"models.{model.name}", "built in")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what ``load`` hands over: it reads the variables itself, to know where each value came from."""
+        return (init_settings,)
+
+
+def load(flags: Mapping[str, object] | None = None) -> Settings:
+    """The settings in force. ``flags`` are those of the command line by setting; None means not given.
+
+    Raises BadConfig, which names the file's line, the variable or the flag.
+    """
+    file = _file(os.environ)
+    variables = EnvSettingsSource(Settings)()
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    sources = _sources(file, variables, given)
+    try:
+        settings = Settings(**{**_anchored(file), **variables, **given})
+    except ValidationError as error:
+        problems = [_problem(detail, file, sources) for detail in error.errors() if _telling(detail)]
+        raise BadConfig("\n".join(problems)) from error
+    settings._sources.update(sources)
+    settings._environ.update(os.environ)
+    return settings
+
+
+def hidden(text: str) -> str:
+    """The text without the secrets that an address may hold."""
+    return _SECRET_PARAMETER.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
+
+
+def _file(environ: Mapping[str, str]) -> ConfigFile:
+    named = environ.get(CONFIG_VARIABLE)
+    if named:
+        return configfile.read(_full_path(Path(named)))
+    usual = Path(CONFIG_NAME).absolute()
+    return configfile.read(usual) if usual.is_file() else ConfigFile(usual)
+
+
+def _anchored(file: ConfigFile) -> dict[str, Any]:
+    """The file's values; relative paths in it are meant from its own folder."""
+    values = dict(file.values)
+    if isinstance(values.get("data_dir"), str):
+        values["data_dir"] = file.path.parent / Path(values["data_dir"]).expanduser()
+    if isinstance(values.get("models"), list):
+        values["models"] = [_anchored_model(model, file.path.parent) for model in values["models"]]
+    return values
+
+
+def _anchored_model(model: object, folder: Path) -> object:
+    if isinstance(model, dict) and isinstance(model.get("path"), str):
+        return {**model, "path": folder / Path(model["path"]).expanduser()}
+    return model
+
+
+def _sources(file: ConfigFile, variables: Mapping[str, object], flags: Mapping[str, object]) -> dict[str, str]:
+    sources = {key: f"{file.path}:{file.line([key])}" for key in file.values}
+    models = file.values.get("models")
+    for index, model in enumerate(models if isinstance(models, list) else ()):
+        if isinstance(model, dict):
+            sources[f"models.{model.get('name')}"] = f"{file.path}:{file.line(['models', index])}"
+    sources |= {key: PREFIX + key.upper() for key in variables}
+    return sources | {key: "--" + key.replace("_", "-") for key in flags}
+
+
+def _offered(data: Mapping[str, Any]) -> list[ModelSettings]:
+    """The models of prosa.toml, then the built-in ones that are on and not replaced by one of the same name."""
+    offered = list(data.get("models", ()))
+    names = {model.name for model in offered}
+    return offered + [model for name, model in BUILT_IN.items() if data.get(name) and name not in names]
+
+
+def _model_error(index: int, key: str, what: str) -> PydanticCustomError:
+    return PydanticCustomError("model", "{what}", {"what": what, "index": index, "key": key})
+
+
+def _list(names: Iterable[str]) -> str:
+    return f"; there are: {', '.join(sorted(names))}"
+
+
+def _telling(detail: ErrorDetails) -> bool:
+    """A default that could not be made because of another setting's error says nothing new."""
+    return detail["type"] != "default_factory_not_called"
+
+
+def _problem(detail: ErrorDetails, file: ConfigFile, sources: Mapping[str, str]) -> str:
+    where = detail.get("ctx", {})
+    keys = [*detail["loc"], *([where["index"], where["key"]] if "index" in where else [])]
+    source = sources.get(str(keys[0]), "")
+    place = f"{file.path}, line {file.line(keys)}" if source.startswith(str(file.path)) else source or "default"
+    name = ".".join(str(key) for key in keys)
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: there is no setting {name!r}.{_meant(str(keys[-1]), len(keys) > 1)} Correct or remove it."
+    return f"{place}: {name}: {detail['msg']}{_but(name, detail)}. Correct or remove it."
+
+
+def _but(name: str, detail: ErrorDetails) -> str:
+    given = detail["input"]
+    secret = name in SECRET or not isinstance(given, str | int | float)
+    return "" if secret else f", but it is {hidden(str(given))!r}"
+
+
+def _meant(key: str, of_model: bool) -> str:
+    known = ModelSettings.model_fields if of_model else Settings.model_fields
+    close = difflib.get_close_matches(key.lower(), known, 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _foreign(variable: str) -> bool:
+    known = {PREFIX + key.upper() for key in Settings.model_fields} | OTHER_VARIABLES
+    return variable.upper().startswith(PREFIX) and variable not in known
+
+
+def _unknown_variable(variable: str) -> str:
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), Settings.model_fields, 1)
+    meant = f" Did you mean {PREFIX}{close[0].upper()}?" if close else ""
+    return f"The variable {variable} is no setting and is ignored.{meant}"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case SecretStr():
+            return "***"
+        case None:
+            return "(none)"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ", ".join(map(str, value)) or "(none)"
+        case _:
+            return hidden(str(value))
