@@ -1,0 +1,193 @@
+"""The one streaming loop: a claimed run from its first chunk to its one end."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from prosa.app.outbox import Outbox
+from prosa.core.desk import Interruption, Work
+from prosa.core.errors import EngineFailed, Failed, InternalFailure, ModelBroke, ModelMissing, RunTimeout, Unavailable
+from prosa.core.events import Job, Over, Taken
+from prosa.core.model import Finished, Piece, Prompt
+from prosa.core.policy import Limits
+from prosa.core.run import Claimant, End, Failure, Finish, RunState, Usage
+from prosa.core.work import Held
+from prosa.ports import Bus, Clock, Engine, Metrics, Runs
+
+log = structlog.get_logger()
+
+RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Between tries at a store that is away; the last one repeats."""
+
+
+class Generation:
+    """Answers claimed runs. One object serves all runs of a worker."""
+
+    def __init__(  # noqa: PLR0913 — what a worker's loop needs, by keyword only
+        self,
+        *,
+        runs: Runs,
+        bus: Bus,
+        engines: Mapping[str, Engine],
+        fallbacks: Mapping[str, str],
+        outbox: Outbox,
+        clock: Clock,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self._runs = runs
+        self._bus = bus
+        self._engines = engines
+        self._fallbacks = fallbacks
+        self._outbox = outbox
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._scopes: dict[UUID, asyncio.Timeout] = {}
+
+    async def answer(self, claimant: Claimant, held: Held, origin: str | None) -> None:
+        """Stream the reply and commit its end. Returns when the outcome is durable, or the run is not ours any more."""
+        engine = self._engines.get(held.row.model)
+        work = Work(claimant, held, held.row.text if engine is not None and engine.continues else "")
+        self._outbox.desk.open(work, origin)
+        self._outbox.announce(Taken(claimant.run, claimant.worker, claimant.claim))
+        if work.attempt > 1:
+            # Who watched the attempt before waits for this one's first frame.
+            self._outbox.flush()
+        try:
+            await self._settle(work, await self._outcome(work, engine))
+        finally:
+            if work.ended is None:
+                work.gone()
+            self._outbox.announce(Over(work.run, held.row.chat, held.row.user))
+
+    def interrupt(self, work: Work, reason: Interruption) -> None:
+        """End a stream early. A run that commits already is left alone; a lost one stays lost."""
+        if work.interruption is not None:
+            return
+        work.interruption = reason
+        scope = self._scopes.get(work.run)
+        if scope is not None and not scope.expired():
+            scope.reschedule(asyncio.get_running_loop().time())
+
+    async def _outcome(self, work: Work, engine: Engine | None) -> End | Interruption:
+        if work.held.stop_requested:
+            work.interruption = Interruption.STOP
+        try:
+            ended = await self._stream(work, engine)
+        except Failed as error:
+            self._metrics.count("failures_total", code=error.code)
+            return End(RunState.FAILED, failure=Failure.of(error))
+        except Exception:
+            log.exception("engine.broke", run=str(work.run), model=work.held.row.model)
+            return _broken()
+        if ended is not None:
+            return End(RunState.DONE, ended.finish, ended.usage)
+        if work.interruption is Interruption.STOP:
+            return End(RunState.STOPPED, Finish.STOPPED, Usage())
+        return work.interruption or _timed_out()
+
+    async def _stream(self, work: Work, engine: Engine | None) -> Finished | None:
+        """The model's end, or None where the run was interrupted or out of time. Raises Failed."""
+        if engine is None:
+            raise ModelMissing(f"The model {work.held.row.model!r} is not configured at this worker. Choose another.")
+        prefix = work.reply.seq
+        try:
+            return await self._attempt(work, engine)
+        except EngineFailed as error:
+            fallback = self._engines.get(self._fallbacks.get(work.held.row.model, ""))
+            if fallback is None or not error.retryable or work.reply.seq > prefix:
+                raise
+            self._metrics.count("fallbacks_total", model=work.held.row.model)
+            return await self._attempt(work, fallback)
+
+    async def _attempt(self, work: Work, engine: Engine) -> Finished | None:
+        if work.interruption is not None:
+            return None
+        prompt = Prompt(work.run, work.held.turns, work.reply.text if engine.continues else "")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(work.held.seconds_left) as scope:
+                self._scopes[work.run] = scope
+                try:
+                    return await self._pump(work, engine, prompt)
+                finally:
+                    self._scopes.pop(work.run, None)
+        return None
+
+    async def _pump(self, work: Work, engine: Engine, prompt: Prompt) -> Finished:
+        first = True
+        async with engine.stream(prompt) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, Finished):
+                    return chunk
+                self._grow(work, chunk)
+                if first:
+                    # The first words do not wait for the tick.
+                    first = False
+                    self._outbox.flush()
+                if work.reply.seq > self._limits.reply_bytes:
+                    return Finished(Finish.LENGTH, Usage())
+        raise ModelBroke(f"The model {work.held.row.model!r} stopped without saying why. Try again.")
+
+    def _grow(self, work: Work, piece: Piece) -> None:
+        work.reply.append(piece.text)
+        self._metrics.count("pieces_total")
+
+    async def _settle(self, work: Work, outcome: End | Interruption) -> None:
+        """Make the outcome durable and tell the listeners."""
+        match outcome:
+            case End():
+                await self._commit(work, outcome)
+            case Interruption.DRAIN:
+                await self._give_back(work)
+            case _:
+                work.gone()
+
+    async def _commit(self, work: Work, end: End) -> None:
+        text = work.reply.text
+        tries = 0
+        while True:
+            try:
+                committed = await self._runs.finish(work.claimant, text, end, self._limits)
+                break
+            except Unavailable:
+                # The text stays in memory: the fence decides who commits when the store is back.
+                await self._pause(tries)
+                tries += 1
+        if committed.mine and committed.end is not None:
+            work.over(committed.end)
+            self._metrics.count("runs_ended_total", state=committed.end.state.value)
+        else:
+            self._metrics.count("fenced_total")
+            work.gone()
+        self._dispatch(committed.promoted)
+
+    async def _give_back(self, work: Work) -> None:
+        for tries in range(len(RETRY_SECONDS)):
+            try:
+                await self._runs.release(work.claimant, work.reply.text)
+                break
+            except Unavailable:
+                await self._pause(tries)
+        work.gone()
+
+    async def _pause(self, tries: int) -> None:
+        await self._clock.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+
+    def _dispatch(self, jobs: tuple[Job, ...]) -> None:
+        for job in jobs:
+            self._bus.dispatch(job)
+
+
+def _broken() -> End:
+    error = InternalFailure("Something in Prosa broke while it answered. Try again; if it stays, tell the operator.")
+    return End(RunState.FAILED, failure=Failure.of(error))
+
+
+def _timed_out() -> End:
+    error = RunTimeout("The answer took longer than a run may take. Ask for less at once, or try again.")
+    return End(RunState.FAILED, failure=Failure.of(error))

@@ -1,0 +1,111 @@
+"""What users ask of runs: send, regenerate, stop. Committed first, then told to others, who may miss it (L1, L6)."""
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from prosa.core import policy
+from prosa.core.events import Added, BulletinNotice, ChatTouched, Job, Over, StopAsked
+from prosa.core.model import Catalogue
+from prosa.core.policy import Limits
+from prosa.core.protocol import Regenerate, Send
+from prosa.core.relay import Row
+from prosa.core.run import RunState
+from prosa.core.work import Ask, Receipt
+from prosa.ports import Bus, Metrics, Runs, Tokens
+
+Announce = Callable[[BulletinNotice], None]
+
+
+class Intake:
+    """Accepts messages. ``announce`` collects notices for the process's next bulletin."""
+
+    def __init__(  # noqa: PLR0913 — what a gateway's intake needs, by keyword only
+        self,
+        *,
+        runs: Runs,
+        bus: Bus,
+        tokens: Tokens,
+        catalogue: Catalogue,
+        limits: Limits,
+        metrics: Metrics,
+        announce: Announce,
+    ) -> None:
+        self._runs = runs
+        self._bus = bus
+        self._tokens = tokens
+        self._catalogue = catalogue
+        self._limits = limits
+        self._metrics = metrics
+        self._announce = announce
+
+    async def send(self, user: UUID, message: Send, *, run: UUID | None = None, origin: str | None = None) -> Receipt:
+        """Store a question and its run. ``run`` is a fresh id that the caller watches already; ``origin`` its gateway.
+
+        Raises BadText, TextTooLong, UnknownModel, and what ``Runs.accept`` raises.
+        """
+        text = policy.checked_text(message.text, self._limits)
+        model, pool = self._catalogue.choose(message.model)
+        ask = Ask(
+            user=user,
+            id=message.id,
+            run=run or self._tokens.uuid(),
+            reply=self._tokens.uuid(),
+            chat=message.chat,
+            text=text,
+            parent=message.parent,
+            model=model,
+            asked_model=message.model,
+            pool=pool,
+            start_seconds=self._limits.start_seconds,
+        )
+        return await self._accept(ask, origin)
+
+    async def regenerate(
+        self, user: UUID, message: Regenerate, *, run: UUID | None = None, origin: str | None = None
+    ) -> Receipt:
+        """Ask for a sibling of a reply. Raises NotFound, NotEnded, and what ``send`` raises."""
+        model, pool = self._catalogue.choose(message.model)
+        ask = Ask(
+            user=user,
+            id=message.id,
+            run=run or self._tokens.uuid(),
+            reply=self._tokens.uuid(),
+            chat=None,
+            text=None,
+            parent=message.reply,
+            model=model,
+            asked_model=message.model,
+            pool=pool,
+            start_seconds=self._limits.start_seconds,
+        )
+        return await self._accept(ask, origin)
+
+    async def stop(self, user: UUID, run: UUID) -> Row:
+        """End a run with what it has said. The wish is stored before its worker is nudged. Raises NotFound."""
+        row, promoted = await self._runs.stop(user, run, self._limits)
+        self._dispatch(promoted)
+        if row.state is RunState.RUNNING and row.worker is not None:
+            self._bus.send(row.worker, StopAsked(run))
+        elif row.state.ended:
+            self._announce(Over(run, row.chat, user))
+        return row
+
+    async def _accept(self, ask: Ask, origin: str | None) -> Receipt:
+        receipt = await self._runs.accept(ask, self._limits)
+        self._metrics.count("accepts_total", outcome="repeated" if receipt.repeated else "accepted")
+        if not receipt.repeated:
+            self._publish(ask, receipt, origin)
+        return receipt
+
+    def _publish(self, ask: Ask, receipt: Receipt, origin: str | None) -> None:
+        row = receipt.row
+        if row.state is RunState.QUEUED:
+            self._dispatch([Job(row.run, row.pool, origin)])
+        if receipt.created:
+            self._announce(ChatTouched(ask.user, row.chat, "created"))
+        question = None if ask.text is None else ask.id
+        self._announce(Added(ask.user, row.chat, question, row.reply, row.run))
+
+    def _dispatch(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._bus.dispatch(job)

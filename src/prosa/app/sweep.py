@@ -1,0 +1,90 @@
+"""The sweeper: what keeps every promise that a message on the bus, a worker or a gateway forgot."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from prosa.app.outbox import Outbox
+from prosa.core.events import Job, Over
+from prosa.core.policy import Limits
+from prosa.ports import Bus, Clock, Metrics, Sweeps
+
+BATCH: Final = 200
+PRUNE_SECONDS: Final = 60.0
+FORGET_SECONDS: Final = 3600.0
+
+
+class Sweeper:
+    """One worker's upkeep, safe beside any number of others.
+
+    Whoever had no store for longer than a heartbeat waits a full lease before it treats anyone as dead: the
+    others' heartbeats could not be written either.
+    """
+
+    def __init__(  # noqa: PLR0913 — what a sweep needs, by keyword only
+        self,
+        *,
+        sweeps: Sweeps,
+        bus: Bus,
+        outbox: Outbox,
+        clock: Clock,
+        limits: Limits,
+        metrics: Metrics,
+        pools: Sequence[str],
+        alone: bool,
+    ) -> None:
+        self._sweeps = sweeps
+        self._bus = bus
+        self._outbox = outbox
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._pools = pools
+        self._alone = alone
+        self._trusted_from = clock.monotonic()
+        self._seen = clock.monotonic()
+        self._pruned = clock.monotonic()
+
+    @property
+    def lease_seconds(self) -> float:
+        """How old a heartbeat must be. Zero for the only process on a locked data folder: all others are dead."""
+        return 0.0 if self._alone else self._limits.lease_seconds
+
+    async def beat(self, *, slots: int, draining: bool) -> None:
+        """Say that this worker lives. Raises Unavailable."""
+        await self._sweeps.heartbeat(self._outbox.name, slots=slots, draining=draining)
+        now = self._clock.monotonic()
+        if now - self._seen > 2 * self._limits.heartbeat_seconds + 1:
+            self._trusted_from = now + self._limits.lease_seconds
+        self._seen = now
+
+    async def sweep(self, room: int, take: Callable[[Job], None]) -> None:
+        """One round: take over at most ``room`` orphans, promote, dispatch again, expire, prune. Raises Unavailable."""
+        await self._take_over(room, take)
+        for job in await self._sweeps.promote(self._limits, BATCH):
+            self._bus.dispatch(job)
+        for pool in self._pools:
+            await self._dispatch_again(pool)
+        for row in await self._sweeps.expire(self._limits, BATCH):
+            self._outbox.announce(Over(row.run, row.chat, row.user))
+            self._metrics.count("expired_total")
+        await self._prune()
+
+    async def _take_over(self, room: int, take: Callable[[Job], None]) -> None:
+        if room < 1 or self._clock.monotonic() < self._trusted_from:
+            return
+        for job in await self._sweeps.orphans(self._outbox.name, self.lease_seconds, room):
+            take(job)
+
+    async def _dispatch_again(self, pool: str) -> None:
+        ready = await self._bus.backlog(pool)
+        if ready is None:
+            return
+        for job in await self._sweeps.undispatched(pool, ready, self._limits):
+            self._bus.dispatch(job)
+            self._metrics.count("redispatched_total")
+
+    async def _prune(self) -> None:
+        if self._clock.monotonic() - self._pruned < PRUNE_SECONDS:
+            return
+        self._pruned = self._clock.monotonic()
+        await self._sweeps.prune(FORGET_SECONDS)

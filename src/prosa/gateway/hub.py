@@ -1,0 +1,414 @@
+"""What this gateway knows of runs, and who watches: one copy of each reply, any number of readers.
+
+The relay (core.relay) decides; the hub carries out: it reads mail, asks workers and the store, and touches the
+watchers of what changed. Once a second it asks the store about every watched run of which it heard nothing for
+two seconds, which makes everything on the bus a mere accelerator (L6).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+from uuid import UUID
+
+import structlog
+
+from prosa.core import events
+from prosa.core.cursor import Cursor, told
+from prosa.core.errors import NotFound, Unavailable
+from prosa.core.events import (
+    Added,
+    Bulletin,
+    BulletinNotice,
+    ChatTouched,
+    Frame,
+    Listen,
+    Over,
+    SignInRevoked,
+    Taken,
+    Unlisten,
+)
+from prosa.core.protocol import ChatChanged, ChatView, MessageAdded, MessageView, ServerMessage
+from prosa.core.relay import NOTHING, Action, AskWorker, Outcome, Relay, Row, heard, placed, read, taken
+from prosa.core.run import RunState
+from prosa.ports import Bus, Chats, Clock, Metrics, Reads, SignIns
+
+log = structlog.get_logger()
+
+SILENCE_SECONDS: Final = 2.0
+ROUND_SECONDS: Final = 1.0
+BULLETIN_SECONDS: Final = 0.025
+REVOCATION_SECONDS: Final = 10.0
+KEEP_ALIVE_SECONDS: Final = 15.0
+STORE_SECONDS: Final = 5.0
+
+
+class Watcher(Protocol):
+    """Someone who follows runs."""
+
+    def touch(self, run: UUID) -> None:
+        """The run's relay changed. Must not wait."""
+        ...
+
+
+class Member(Watcher, Protocol):
+    """A socket of a signed-in user."""
+
+    @property
+    def user(self) -> UUID: ...
+
+    @property
+    def session(self) -> UUID: ...
+
+    def sent(self, run: UUID) -> bool:
+        """Whether this socket asked for the run itself."""
+        ...
+
+    def watches(self, chat: UUID) -> bool: ...
+
+    def follows(self, run: UUID) -> bool: ...
+
+    def begin(self, run: UUID, *, whole: bool) -> None:
+        """Follow a run: from its start, or (``whole``) from a snapshot."""
+        ...
+
+    def push(self, message: ServerMessage) -> None: ...
+
+    def sign_out(self) -> None: ...
+
+
+class _Watched:
+    """A run that somebody here watches."""
+
+    __slots__ = ("asked", "heard", "relay", "watchers")
+
+    def __init__(self, run: UUID, heard: float) -> None:
+        self.relay = Relay(run)
+        self.watchers: set[Watcher] = set()
+        self.heard = heard
+        self.asked: int | None = None
+        """The claim under which a worker was asked and has not answered yet."""
+
+
+class Hub:
+    """One per gateway process. ``run`` is its task; everything else is called from the same event loop."""
+
+    def __init__(  # noqa: PLR0913 — a hub's parts, by keyword only
+        self,
+        *,
+        name: str,
+        bus: Bus,
+        reads: Reads,
+        chats: Chats,
+        sign_ins: SignIns,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.name = name
+        self._bus = bus
+        self._reads = reads
+        self._chats = chats
+        self._sign_ins = sign_ins
+        self._clock = clock
+        self._metrics = metrics
+        self._watched: dict[UUID, _Watched] = {}
+        self._members: dict[UUID, set[Member]] = {}
+        self._notices: list[BulletinNotice] = []
+        self._added: asyncio.Queue[Added | ChatTouched] = asyncio.Queue(maxsize=1000)
+        self._wanted: set[UUID] = set()
+        self._want = asyncio.Event()
+
+    # ── who is here ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def sockets(self) -> int:
+        return sum(len(members) for members in self._members.values())
+
+    def join(self, member: Member) -> None:
+        self._members.setdefault(member.user, set()).add(member)
+
+    def leave(self, member: Member, runs: Iterable[UUID]) -> None:
+        for run in list(runs):
+            self.unwatch(run, member)
+        members = self._members.get(member.user, set())
+        members.discard(member)
+        if not members:
+            self._members.pop(member.user, None)
+
+    def announce(self, notice: BulletinNotice) -> None:
+        """Collect a notice for this process's next bulletin."""
+        self._notices.append(notice)
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def relay(self, run: UUID) -> Relay | None:
+        watched = self._watched.get(run)
+        return watched.relay if watched else None
+
+    def watch(self, run: UUID, watcher: Watcher, *, look: bool = True) -> None:
+        """Register a watcher, then read the row, then listen: in this order, so that nothing falls between.
+
+        ``look`` False: the run is being accepted, and ``learn`` will bring its row.
+        """
+        watched = self._watched.get(run)
+        if watched is None:
+            watched = self._watched[run] = _Watched(run, self._clock.monotonic())
+        watched.watchers.add(watcher)
+        if look and watched.relay.row is None:
+            self._ask(run)
+
+    def unwatch(self, run: UUID, watcher: Watcher) -> None:
+        watched = self._watched.get(run)
+        if watched is None:
+            return
+        watched.watchers.discard(watcher)
+        if watched.watchers:
+            return
+        del self._watched[run]
+        if watched.relay.worker is not None:
+            self._bus.send(watched.relay.worker, Unlisten(self.name, run))
+
+    def learn(self, row: Row) -> None:
+        """A row that was read anyway: by accept, or by a reader's own check."""
+        watched = self._watched.get(row.run)
+        if watched is not None:
+            self._apply(watched, read(watched.relay, row))
+
+    @asynccontextmanager
+    async def follow(self, cursor: Cursor) -> AsyncIterator[AsyncIterator[list[ServerMessage]]]:
+        """What brings a reader from the cursor to the run's end, in batches; an empty one after 15 s of silence."""
+        follower = _Follower()
+        self.watch(cursor.run, follower)
+        try:
+            yield self._batches(follower, cursor)
+        finally:
+            self.unwatch(cursor.run, follower)
+
+    async def _batches(self, follower: "_Follower", cursor: Cursor) -> AsyncIterator[list[ServerMessage]]:
+        while not cursor.over:
+            known = self.relay(cursor.run)
+            messages: list[ServerMessage] = []
+            if known is not None:
+                cursor, messages = told(cursor, known)
+            if messages:
+                yield messages
+            elif not await follower.touched(KEEP_ALIVE_SECONDS):
+                yield []
+
+    # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._mail())
+            group.create_task(self._reading())
+            group.create_task(self._telling())
+            group.create_task(self._every(BULLETIN_SECONDS, self._bulletin))
+            group.create_task(self._every(ROUND_SECONDS, self._round))
+            group.create_task(self._every(REVOCATION_SECONDS, self._revocations))
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            try:
+                await action()
+            except (Unavailable, TimeoutError) as error:
+                log.warning("store.away", error=str(error))
+
+    async def _bulletin(self) -> None:
+        if self._notices:
+            notices, self._notices = self._notices, []
+            self._bus.announce(notices)
+
+    async def _mail(self) -> None:
+        async with self._bus.inbox(self.name, bulletins=True) as inbox:
+            async for mail in inbox:
+                match mail:
+                    case Frame():
+                        self._frame(mail)
+                    case Bulletin():
+                        self._notified(mail)
+                    case _:
+                        log.warning("gateway.strange_mail", kind=type(mail).__name__)
+
+    def _frame(self, frame: Frame) -> None:
+        run_events, skipped = events.run_events(frame)
+        if skipped:
+            self._metrics.count("events_skipped_total", skipped)
+        for event in run_events:
+            watched = self._watched.get(event.run)
+            if watched is None:
+                self._bus.send(frame.worker, Unlisten(self.name, event.run))
+                continue
+            watched.heard = self._clock.monotonic()
+            watched.asked = None
+            self._apply(watched, heard(watched.relay, frame.worker, event))
+
+    def _apply(self, watched: _Watched, outcome: Outcome) -> None:
+        before, (watched.relay, actions) = watched.relay, outcome
+        for action in actions:
+            self._act(watched, action)
+        if watched.relay is not before:
+            for watcher in tuple(watched.watchers):
+                watcher.touch(watched.relay.run)
+
+    def _act(self, watched: _Watched, action: Action) -> None:
+        if not isinstance(action, AskWorker):
+            self._ask(action.run)
+        elif watched.asked != action.claim:
+            # One question a claim at a time: until it is answered, every delta that does not fit would ask again.
+            watched.asked = action.claim
+            self._bus.send(action.worker, Listen(self.name, action.run, action.claim, action.seq))
+
+    def _ask(self, run: UUID) -> None:
+        self._wanted.add(run)
+        self._want.set()
+
+    async def _reading(self) -> None:
+        """Read wanted rows, all in one statement."""
+        while True:
+            await self._want.wait()
+            self._want.clear()
+            wanted, self._wanted = self._wanted, set()
+            try:
+                await self._read([run for run in wanted if run in self._watched])
+            except (Unavailable, TimeoutError) as error:
+                log.warning("store.away", error=str(error))
+                self._wanted |= wanted
+                await self._clock.sleep(ROUND_SECONDS)
+                self._want.set()
+
+    async def _read(self, runs: Sequence[UUID]) -> None:
+        if not runs:
+            return
+        async with asyncio.timeout(STORE_SECONDS):
+            rows = await self._reads.rows(runs)
+        for row in rows:
+            self.learn(row)
+
+    async def _round(self) -> None:
+        """Once a second: ask about the silent, and estimate for the waiting."""
+        now = self._clock.monotonic()
+        waiting: list[UUID] = []
+        for run, watched in self._watched.items():
+            known = watched.relay
+            if known.end is None and now - watched.heard >= SILENCE_SECONDS:
+                watched.asked = None
+                self._ask(run)
+            if known.row is not None and known.state in (RunState.WAITING, RunState.QUEUED):
+                waiting.append(run)
+        if waiting:
+            async with asyncio.timeout(STORE_SECONDS):
+                places = await self._reads.places(waiting)
+            for place in places:
+                if watching := self._watched.get(place.run):
+                    self._apply(watching, (placed(watching.relay, place), NOTHING))
+
+    # ── bulletins ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _notified(self, bulletin: Bulletin) -> None:
+        notices, skipped = events.notices(bulletin)
+        if skipped:
+            self._metrics.count("events_skipped_total", skipped)
+        for notice in notices:
+            self._notice(notice)
+
+    def _notice(self, notice: BulletinNotice) -> None:
+        match notice:
+            case Taken():
+                if watched := self._watched.get(notice.run):
+                    self._apply(watched, taken(watched.relay, notice))
+            case Over():
+                watched = self._watched.get(notice.run)
+                if watched is not None and watched.relay.end is None:
+                    self._ask(notice.run)
+            case Added() | ChatTouched():
+                self._later(notice)
+            case SignInRevoked():
+                self._revoked(notice)
+
+    def _revoked(self, notice: SignInRevoked) -> None:
+        for member in tuple(self._members.get(notice.user, ())):
+            if notice.session in (None, member.session):
+                member.sign_out()
+
+    def _later(self, notice: Added | ChatTouched) -> None:
+        members = self._members.get(notice.user)
+        if not members:
+            return
+        if isinstance(notice, Added):
+            for member in tuple(members):
+                if member.watches(notice.chat) and not member.sent(notice.run) and not member.follows(notice.run):
+                    self.watch(notice.run, member)
+                    member.begin(notice.run, whole=False)
+            if all(member.sent(notice.run) for member in members):
+                return
+        try:
+            self._added.put_nowait(notice)
+        except asyncio.QueueFull:
+            # The reader of such a socket sees the change when it reads the history next.
+            self._metrics.count("notices_dropped_total")
+
+    async def _telling(self) -> None:
+        """Read what other tabs added, once for all sockets of the user."""
+        while True:
+            notice = await self._added.get()
+            try:
+                async with asyncio.timeout(STORE_SECONDS):
+                    await self._tell(notice)
+            except NotFound:
+                continue
+            except (Unavailable, TimeoutError) as error:
+                log.warning("store.away", error=str(error))
+
+    async def _tell(self, notice: Added | ChatTouched) -> None:
+        if isinstance(notice, ChatTouched):
+            self._push(notice.user, await self._chat(notice))
+            return
+        for message in (notice.message, notice.reply):
+            if message is not None:
+                view = MessageView.of(await self._chats.message(notice.user, notice.chat, message))
+                self._push(notice.user, MessageAdded(view), besides=notice.run)
+
+    async def _chat(self, notice: ChatTouched) -> ChatChanged:
+        if notice.change == "deleted":
+            now = self._clock.now()
+            return ChatChanged(ChatView(notice.chat, "", "DELETED", now, now), "deleted")
+        chat = await self._chats.chat(notice.user, notice.chat)
+        return ChatChanged(ChatView.of(chat), "created" if notice.change == "created" else "updated")
+
+    def _push(self, user: UUID, message: ServerMessage, *, besides: UUID | None = None) -> None:
+        for member in tuple(self._members.get(user, ())):
+            if besides is None or not member.sent(besides):
+                member.push(message)
+
+    async def _revocations(self) -> None:
+        """Close the sockets of sign-ins that ended, also where the bulletin was lost, or that expired."""
+        sessions = {member.session for members in self._members.values() for member in members}
+        if not sessions:
+            return
+        async with asyncio.timeout(STORE_SECONDS):
+            closed = set(await self._sign_ins.closed(sorted(sessions)))
+        for members in tuple(self._members.values()):
+            for member in tuple(members):
+                if member.session in closed:
+                    member.sign_out()
+
+
+class _Follower:
+    """A watcher of one run that waits."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def touch(self, run: UUID) -> None:
+        self._event.set()
+
+    async def touched(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True

@@ -1,0 +1,171 @@
+"""One signed-in connection without its socket: what it follows, what it was told, what to send next.
+
+The hub touches it, its reader feeds it, its writer pulls from it. There is no queue of deltas: a run's new text
+waits in the hub's one copy behind this session's cursor, so a slow reader costs nothing and wakes to few large
+deltas (L8). Only answers and notices stand in a line, and that line is bounded: past the bound the session ends
+with ``OVERLOADED``.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+from prosa.core.account import SignIn
+from prosa.core.cursor import Cursor, told
+from prosa.core.errors import BadRequest
+from prosa.core.protocol import Accepted, ServerMessage, Watching
+from prosa.core.relay import Relay
+from prosa.core.work import Receipt
+
+NOT_SIGNED_IN: Final = 4401
+FORBIDDEN_ORIGIN: Final = 4403
+NO_OBJECT: Final = 1003
+OVERLOADED: Final = 1013
+
+OUTBOX_MESSAGES: Final = 512
+WATCHED_CHATS: Final = 200
+NAMED_RUNS: Final = 200
+REMEMBERED_RUNS: Final = 64
+
+
+class Session:
+    """``wake`` is called when there is something to send or the session must close."""
+
+    __slots__ = ("_chats", "_cursors", "_dirty", "_outbox", "_own", "_wake", "_watching", "closing", "sign_in")
+
+    def __init__(self, sign_in: SignIn, wake: Callable[[], None]) -> None:
+        self.sign_in = sign_in
+        self.closing: int | None = None
+        self._wake = wake
+        self._cursors: dict[UUID, Cursor] = {}
+        self._dirty: dict[UUID, None] = {}
+        self._outbox: list[ServerMessage] = []
+        self._chats: set[UUID] = set()
+        self._own: list[UUID] = []
+        self._watching: list[tuple[UUID, tuple[UUID, ...]]] = []
+
+    @property
+    def user(self) -> UUID:
+        return self.sign_in.user.id
+
+    @property
+    def session(self) -> UUID:
+        return self.sign_in.session
+
+    @property
+    def runs(self) -> tuple[UUID, ...]:
+        """The runs that are followed."""
+        return tuple(self._cursors)
+
+    # ── told by the hub ──────────────────────────────────────────────────────────────────────────────────────
+
+    def touch(self, run: UUID) -> None:
+        self._dirty[run] = None
+        self._wake()
+
+    def sent(self, run: UUID) -> bool:
+        return run in self._own
+
+    def follows(self, run: UUID) -> bool:
+        return run in self._cursors
+
+    def watches(self, chat: UUID) -> bool:
+        return chat in self._chats
+
+    def push(self, message: ServerMessage) -> None:
+        """Stand in line. A line that is full means a reader that does not read: the session ends."""
+        if len(self._outbox) >= OUTBOX_MESSAGES:
+            self.close(OVERLOADED)
+            return
+        self._outbox.append(message)
+        self._wake()
+
+    def sign_out(self) -> None:
+        self.close(NOT_SIGNED_IN)
+
+    def close(self, code: int) -> None:
+        """End the connection with this code; the first one stays."""
+        if self.closing is None:
+            self.closing = code
+        self._wake()
+
+    # ── told by the reader ───────────────────────────────────────────────────────────────────────────────────
+
+    def asked(self, run: UUID) -> None:
+        """A run is being accepted for this socket: its own messages are not repeated to it."""
+        self._own.append(run)
+        del self._own[:-REMEMBERED_RUNS]
+
+    def accepted(self, request: UUID, receipt: Receipt) -> None:
+        """Acknowledge, then follow the run; a repeated request starts again with the whole text."""
+        row = receipt.row
+        self.push(Accepted(request, row.chat, row.run, row.reply, row.state, row.ordinal, receipt.position))
+        self.begin(row.run, whole=receipt.repeated)
+
+    def begin(self, run: UUID, *, whole: bool) -> None:
+        """Follow a run from its start, or (``whole``) from a snapshot."""
+        self._cursors[run] = Cursor(run, whole=whole)
+        self.touch(run)
+
+    def watch(self, chat: UUID) -> None:
+        """Follow the runs that begin in a chat. Raises BadRequest past the bound."""
+        if chat not in self._chats and len(self._chats) >= WATCHED_CHATS:
+            raise BadRequest(f"This connection watches {WATCHED_CHATS} chats already. Send unwatch for some first.")
+        self._chats.add(chat)
+
+    def watching(self, chat: UUID, runs: Sequence[UUID]) -> None:
+        """Answer a watch: a snapshot of each run, then the list of those that are not over."""
+        for run in runs:
+            self.begin(run, whole=True)
+        self._watching.append((chat, tuple(runs)))
+        self._wake()
+
+    def unwatch(self, chat: UUID, runs: Iterable[UUID]) -> None:
+        """Let go of a chat and of those of its runs that are followed."""
+        self._chats.discard(chat)
+        for run in runs:
+            self._cursors.pop(run, None)
+        self._wake()
+
+    # ── asked by the writer ──────────────────────────────────────────────────────────────────────────────────
+
+    def pull(self, relay: Callable[[UUID], Relay | None]) -> tuple[list[ServerMessage], list[UUID]]:
+        """What to send now, in order, and the runs that need no watching any more."""
+        messages, self._outbox = self._outbox, []
+        dirty, self._dirty = self._dirty, {}
+        over: list[UUID] = []
+        for run in dirty:
+            if self._advance(run, relay(run), messages):
+                over.append(run)
+        self._watching = [watch for watch in self._watching if not self._watched(watch, relay, messages)]
+        return messages, over
+
+    def _advance(self, run: UUID, known: Relay | None, messages: list[ServerMessage]) -> bool:
+        cursor = self._cursors.get(run)
+        if cursor is None or known is None:
+            return False
+        if known.row is not None and known.row.user != self.user:
+            # A run that was named by somebody else's client: as if it did not exist (L11).
+            del self._cursors[run]
+            return True
+        cursor, news = told(cursor, known)
+        messages += news
+        if cursor.over:
+            del self._cursors[run]
+            return True
+        self._cursors[run] = cursor
+        return False
+
+    def _watched(
+        self,
+        watch: tuple[UUID, tuple[UUID, ...]],
+        relay: Callable[[UUID], Relay | None],
+        messages: list[ServerMessage],
+    ) -> bool:
+        """Append the last answer to a watch once every run it names was told or let go."""
+        chat, runs = watch
+        held = [run for run in runs if run in self._cursors]
+        if any(self._cursors[run].whole for run in held):
+            return False
+        messages.append(Watching(chat, tuple(run for run in held if relay(run) is not None)))
+        return True

@@ -1,0 +1,261 @@
+"""The protocol ``prosa.v1`` over a socket: the only file that awaits one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Final, assert_never
+from uuid import UUID
+
+import structlog
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from prosa.app.access import Access
+from prosa.app.intake import Intake
+from prosa.core import protocol
+from prosa.core.account import SignIn
+from prosa.core.errors import BadFrame, BadRequest, InternalFailure, NotSignedIn, ProsaError, StoreUnavailable
+from prosa.core.protocol import (
+    SUBPROTOCOL,
+    ClientMessage,
+    Hello,
+    Refusal,
+    Regenerate,
+    Send,
+    Stop,
+    Unwatch,
+    UserView,
+    Watch,
+)
+from prosa.core.work import Receipt
+from prosa.gateway.credentials import origin_allowed, secret_of
+from prosa.gateway.hub import Hub
+from prosa.gateway.session import (
+    FORBIDDEN_ORIGIN,
+    NAMED_RUNS,
+    NO_OBJECT,
+    NOT_SIGNED_IN,
+    OVERLOADED,
+    Session,
+)
+from prosa.ports import Clock, Metrics, Reads, Tokens
+
+log = structlog.get_logger()
+
+SEND_SECONDS: Final = 30.0
+"""How long one frame may wait for its reader; then the socket closes with 1013."""
+REQUEST_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """What every socket needs."""
+
+    access: Access
+    intake: Intake
+    hub: Hub
+    reads: Reads
+    tokens: Tokens
+    clock: Clock
+    metrics: Metrics
+    origins: Collection[str]
+    models: tuple[str, ...]
+
+
+def route(door: Door) -> WebSocketRoute:
+    """The route of ``/api/ws``."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        sign_in = await _admit(websocket, door)
+        if sign_in is not None:
+            await Connection(websocket, door, sign_in).serve()
+
+    return WebSocketRoute("/api/ws", endpoint)
+
+
+async def _admit(websocket: WebSocket, door: Door) -> SignIn | None:
+    """Accept the handshake, then close with a code that a browser can read where it must not stay open."""
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    headers = websocket.headers
+    if not origin_allowed(headers.get("origin"), headers.get("host"), door.origins):
+        await websocket.close(FORBIDDEN_ORIGIN, "This page may not connect here.")
+        return None
+    try:
+        secret, _ = secret_of(headers, websocket.cookies)
+        return await door.access.who(secret)
+    except NotSignedIn:
+        await websocket.close(NOT_SIGNED_IN, "Not signed in.")
+    except ProsaError as error:
+        await websocket.close(OVERLOADED, error.code)
+    return None
+
+
+class Connection:
+    """A socket's reader and writer around its session."""
+
+    __slots__ = ("_door", "_session", "_socket", "_wakened")
+
+    def __init__(self, socket: WebSocket, door: Door, sign_in: SignIn) -> None:
+        self._socket = socket
+        self._door = door
+        self._wakened = asyncio.Event()
+        self._session = Session(sign_in, self._wakened.set)
+
+    async def serve(self) -> None:
+        user = self._session.sign_in.user
+        self._door.hub.join(self._session)
+        self._session.push(Hello(UserView(user.id, user.username, user.role), self._door.hub.name, self._door.models))
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._write())
+                await self._read()
+                writer.cancel()
+        finally:
+            self._door.hub.leave(self._session, self._session.runs)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _write(self) -> None:
+        """Send whatever the session has, as fast as its reader reads; between frames everything merges."""
+        try:
+            while (code := self._session.closing) is None:
+                await self._wakened.wait()
+                self._wakened.clear()
+                await self._send_news()
+            await self._close(code)
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            # The peer is gone; the reader learns it too and ends the connection.
+            return
+
+    async def _send_news(self) -> None:
+        messages, over = self._session.pull(self._door.hub.relay)
+        for run in over:
+            self._door.hub.unwatch(run, self._session)
+        try:
+            for message in messages:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._socket.send_text(protocol.encode(message))
+        except TimeoutError:
+            self._door.metrics.count("slow_sockets_total")
+            self._session.close(OVERLOADED)
+
+    async def _close(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._socket.close(code)
+        except TimeoutError:
+            log.info("socket.stalled", code=code)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _read(self) -> None:
+        """One request after the other: a client that floods waits for its own answers."""
+        while True:
+            event = await self._socket.receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            if self._session.closing is not None:
+                continue
+            if self._session.sign_in.expires_at <= self._door.clock.now():
+                self._session.sign_out()
+                continue
+            await self._request(event.get("text"))
+
+    async def _request(self, frame: str | None) -> None:
+        try:
+            if frame is None:
+                raise BadFrame("The frame is binary. Send JSON text frames.")
+            message = protocol.decode(frame)
+        except ProsaError as error:
+            self._refuse(error, protocol.request_id(frame or ""))
+            if isinstance(error, BadFrame):
+                self._session.close(NO_OBJECT)
+            return
+        await self._carry_out(message)
+
+    async def _carry_out(self, message: ClientMessage) -> None:
+        request = message.id if isinstance(message, Send | Regenerate) else None
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await self._handle(message)
+        except ProsaError as error:
+            self._refuse(error, request)
+        except TimeoutError:
+            self._refuse(StoreUnavailable("The store did not answer in time. Send the same message again."), request)
+        except Exception:
+            log.exception("request.broke", kind=type(message).__name__)
+            self._refuse(InternalFailure("Something in Prosa broke. Send it again."), request)
+
+    async def _handle(self, message: ClientMessage) -> None:
+        match message:
+            case Send():
+                await self._accept(message, self._door.intake.send)
+            case Regenerate():
+                await self._accept(message, self._door.intake.regenerate)
+            case Watch():
+                await self._watch(message)
+            case Unwatch():
+                self._unwatch(message.chat)
+            case Stop():
+                await self._door.intake.stop(self._session.user, message.run)
+            case _:
+                assert_never(message)
+
+    async def _accept(self, message: Send | Regenerate, accept: Callable[..., Awaitable[Receipt]]) -> None:
+        """Register as watcher, commit, acknowledge: no first word can come between."""
+        hub, session, run = self._door.hub, self._session, self._door.tokens.uuid()
+        hub.watch(run, session, look=False)
+        session.asked(run)
+        try:
+            receipt = await accept(session.user, message, run=run, origin=hub.name)
+        except BaseException:
+            hub.unwatch(run, session)
+            raise
+        if receipt.row.run != run:
+            hub.unwatch(run, session)
+            hub.watch(receipt.row.run, session, look=False)
+        hub.learn(receipt.row)
+        await self._watch_new(receipt)
+        session.accepted(message.id, receipt)
+
+    async def _watch_new(self, receipt: Receipt) -> None:
+        """A send watches its chat: also what other devices have running there."""
+        chat = receipt.row.chat
+        if self._session.watches(chat):
+            return
+        self._session.watch(chat)
+        if not receipt.created:
+            for run in await self._door.reads.unfinished(self._session.user, chat):
+                if run != receipt.row.run:
+                    self._door.hub.watch(run, self._session)
+                    self._session.begin(run, whole=True)
+
+    async def _watch(self, message: Watch) -> None:
+        if len(message.runs) > NAMED_RUNS:
+            raise BadRequest(f"A watch names {NAMED_RUNS} runs at most. Name only those that are not over.")
+        self._session.watch(message.chat)
+        try:
+            unfinished = await self._door.reads.unfinished(self._session.user, message.chat)
+        except ProsaError:
+            self._session.unwatch(message.chat, ())
+            raise
+        named = [row for row in await self._door.reads.rows(message.runs)] if message.runs else []
+        mine = [row for row in named if row.user == self._session.user and row.run not in unfinished]
+        runs = [*(row.run for row in mine), *unfinished]
+        for run in runs:
+            self._door.hub.watch(run, self._session)
+        for row in mine:
+            self._door.hub.learn(row)
+        self._session.watching(message.chat, runs)
+
+    def _unwatch(self, chat: UUID) -> None:
+        hub, session = self._door.hub, self._session
+        runs = [run for run in session.runs if (known := hub.relay(run)) and known.row and known.row.chat == chat]
+        session.unwatch(chat, runs)
+        for run in runs:
+            hub.unwatch(run, session)
+
+    def _refuse(self, error: ProsaError, request: UUID | None) -> None:
+        self._door.metrics.count("refusals_total", code=error.code)
+        self._session.push(Refusal.of(error, request))

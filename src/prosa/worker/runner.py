@@ -1,0 +1,229 @@
+"""A worker's process: slots, heartbeats, ticks and checkpoints around the streaming loop; and its drain."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from prosa.app.generation import Generation
+from prosa.app.outbox import Outbox
+from prosa.app.sweep import Sweeper
+from prosa.core.desk import Interruption
+from prosa.core.errors import Unavailable
+from prosa.core.events import Job, Listen, StopAsked, Unlisten
+from prosa.core.policy import Limits
+from prosa.core.run import Claimant
+from prosa.core.work import Held
+from prosa.ports import Bus, Clock, Delivery, Metrics, Runs, Tokens
+
+log = structlog.get_logger()
+
+TICK_SECONDS: Final = (0.025, 0.2)
+"""The pause between frames, and how far it stretches under load."""
+TICK_SHARE: Final = 8
+"""A flush may take one part in so many of the time: then the tick stretches."""
+FIRST_SAVE_SECONDS: Final = 0.25
+SAVES_A_SECOND: Final = 4
+
+
+class Runner:
+    """Claims jobs of its pools (name → slots) with free slots and answers them until it is told to drain."""
+
+    def __init__(  # noqa: PLR0913 — a worker's parts, by keyword only
+        self,
+        *,
+        runs: Runs,
+        bus: Bus,
+        tokens: Tokens,
+        clock: Clock,
+        limits: Limits,
+        metrics: Metrics,
+        outbox: Outbox,
+        generation: Generation,
+        sweeper: Sweeper,
+        pools: Mapping[str, int],
+        drain_seconds: float,
+    ) -> None:
+        self.name = outbox.name
+        self._runs = runs
+        self._bus = bus
+        self._tokens = tokens
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._outbox = outbox
+        self._generation = generation
+        self._sweeper = sweeper
+        self._pools = pools
+        self._drain_seconds = drain_seconds
+        self._drain = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._busy = 0
+        self._taking: set[object] = set()
+        self._group = asyncio.TaskGroup()
+
+    @property
+    def slots(self) -> int:
+        return sum(self._pools.values())
+
+    def drain(self) -> None:
+        """Take no more, let runs finish until the deadline, then give back what is left. ``run`` returns then."""
+        self._drain.set()
+
+    async def run(self) -> None:
+        async with self._group as group:
+            loops = [
+                group.create_task(self._every(self._limits.heartbeat_seconds, self._upkeep)),
+                group.create_task(self._every(FIRST_SAVE_SECONDS, self._checkpointing())),
+                group.create_task(self._ticks()),
+                group.create_task(self._mail()),
+                *(group.create_task(self._consume(pool, slots)) for pool, slots in self._pools.items()),
+            ]
+            await self._drain.wait()
+            await self._drained()
+            for loop in loops:
+                loop.cancel()
+        self._outbox.flush()
+
+    async def _drained(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                await self._until_idle()
+                return
+        for work in self._outbox.desk:
+            self._generation.interrupt(work, Interruption.DRAIN)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.lease_seconds):
+                await self._until_idle()
+
+    async def _until_idle(self) -> None:
+        while self._busy:
+            self._idle.clear()
+            await self._idle.wait()
+
+    # ── loops ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        """Repeat an action. A store that is away is met again at the next round; anything else is logged."""
+        while True:
+            try:
+                await action()
+            except Unavailable as error:
+                log.warning("store.away", error=str(error))
+            except Exception:
+                log.exception("worker.round_failed")
+            await self._clock.sleep(seconds)
+
+    async def _upkeep(self) -> None:
+        await self._sweeper.beat(slots=self.slots, draining=self._drain.is_set())
+        room = 0 if self._drain.is_set() else self.slots + self.slots // 4 - self._busy
+        await self._sweeper.sweep(room, self._take)
+
+    def _checkpointing(self) -> Callable[[], Awaitable[None]]:
+        """Each round saves what was never saved; each fourth saves everything: after 250 ms, then each second."""
+        rounds = 0
+
+        async def checkpoint() -> None:
+            nonlocal rounds
+            rounds += 1
+            saves = self._outbox.desk.saves(everything=rounds % SAVES_A_SECOND == 0)
+            if not saves:
+                return
+            found = await self._runs.checkpoint(self.name, saves)
+            for work, reason in self._outbox.desk.saved(saves, found):
+                self._generation.interrupt(work, reason)
+
+        return checkpoint
+
+    async def _ticks(self) -> None:
+        shortest, longest = TICK_SECONDS
+        while True:
+            begun = self._clock.monotonic()
+            self._outbox.flush()
+            spent = self._clock.monotonic() - begun
+            await self._clock.sleep(min(max(shortest, spent * TICK_SHARE), longest))
+
+    async def _mail(self) -> None:
+        async with self._bus.inbox(self.name, bulletins=False) as inbox:
+            async for mail in inbox:
+                match mail:
+                    case Listen():
+                        self._outbox.desk.listen(mail)
+                    case Unlisten():
+                        self._outbox.desk.unlisten(mail.gateway, mail.run)
+                    case StopAsked():
+                        self._stop(mail)
+                    case _:
+                        log.warning("worker.strange_mail", kind=type(mail).__name__)
+
+    def _stop(self, mail: StopAsked) -> None:
+        if work := self._outbox.desk.get(mail.run):
+            self._generation.interrupt(work, Interruption.STOP)
+
+    async def _consume(self, pool: str, slots: int) -> None:
+        """Hand deliveries over until the drain; the context stays open so that running jobs can be acked."""
+        async with self._bus.jobs(pool, slots) as deliveries, asyncio.TaskGroup() as group:
+            puller = group.create_task(self._pull(deliveries))
+            await self._drain.wait()
+            puller.cancel()
+            await self._until_idle()
+
+    async def _pull(self, deliveries: AsyncIterator[Delivery]) -> None:
+        async for delivery in deliveries:
+            lease = self._limits.redelivered_seconds if delivery.redelivered else self._limits.lease_seconds
+            self._begin(self._deliver(delivery, min(lease, self._sweeper.lease_seconds)))
+
+    # ── one job ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, job: Job) -> None:
+        """Take over an orphan at once. One that this worker is taking already is left alone."""
+        if job.run in self._taking or self._outbox.desk.get(job.run) is not None:
+            return
+        self._begin(self._serve(job, self._sweeper.lease_seconds))
+
+    def _begin(self, job: Awaitable[None]) -> None:
+        self._busy += 1
+        self._group.create_task(self._counted(job))
+
+    async def _counted(self, job: Awaitable[None]) -> None:
+        try:
+            await job
+        finally:
+            self._busy -= 1
+            self._idle.set()
+
+    async def _deliver(self, delivery: Delivery, lease_seconds: float) -> None:
+        await self._serve(delivery.job, lease_seconds)
+        await delivery.ack()
+
+    async def _serve(self, job: Job, lease_seconds: float) -> None:
+        claimant = Claimant(job.run, self.name, self._tokens.claim())
+        self._taking.add(job.run)
+        try:
+            await self._answer(claimant, job, lease_seconds)
+        except Unavailable as error:
+            log.warning("run.left", run=str(job.run), error=str(error))
+        except Exception:
+            log.exception("run.broke", run=str(job.run))
+        finally:
+            self._taking.discard(job.run)
+
+    async def _answer(self, claimant: Claimant, job: Job, lease_seconds: float) -> None:
+        held = await self._claim(claimant, lease_seconds)
+        if held is None:
+            return
+        self._metrics.count("claims_total", takeover=str(held.row.attempt > 1).lower())
+        await self._generation.answer(claimant, held, job.origin)
+
+    async def _claim(self, claimant: Claimant, lease_seconds: float) -> Held | None:
+        """Claim with one id until the store answers: a claim whose outcome is unknown may be ours already, and
+        nobody else takes a run from a worker whose heart beats."""
+        while True:
+            try:
+                return await self._runs.claim(claimant, lease_seconds=lease_seconds, limits=self._limits)
+            except Unavailable:
+                if self._drain.is_set():
+                    raise
+                await self._clock.sleep(self._limits.heartbeat_seconds)
