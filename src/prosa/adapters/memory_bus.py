@@ -124,7 +124,7 @@ class _Inbox:
         self._bytes += len(body)
         while len(self._bodies) > INBOX_MESSAGES or (self._bytes > INBOX_BYTES and len(self._bodies) > 1):
             self._bytes -= len(self._bodies.popleft())
-            self._metrics.count("bus_dropped_total", kind="mail")
+            self._metrics.count("bus_dropped_total", channel="inbox")
         self._arrived.set()
 
     def __aiter__(self) -> "_Inbox":
@@ -155,7 +155,7 @@ class MemoryBus:
 
     def dispatch(self, job: Job) -> None:
         if not self._queue(job.pool).put(events.encode(job)):
-            self._metrics.count("bus_dropped_total", kind="job")
+            self._metrics.count("bus_dropped_total", channel="jobs")
 
     @asynccontextmanager
     async def jobs(self, pool: str, slots: int) -> AsyncIterator[_Consumer]:

@@ -12,7 +12,7 @@ from prosa.app.outbox import Outbox
 from prosa.core.desk import Interruption, Work
 from prosa.core.errors import EngineFailed, Failed, InternalFailure, ModelBroke, ModelMissing, RunTimeout, Unavailable
 from prosa.core.events import Job, Over, Taken
-from prosa.core.model import Finished, Piece, Prompt
+from prosa.core.model import Finished, Prompt
 from prosa.core.policy import Limits
 from prosa.core.run import Claimant, End, Failure, Finish, RunState, Usage
 from prosa.core.work import Held
@@ -53,6 +53,7 @@ class Generation:
         """Stream the reply and commit its end. Returns when the outcome is durable, or the run is not ours any more."""
         engine = self._engines.get(held.row.model)
         work = Work(claimant, held, held.row.text if engine is not None and engine.continues else "")
+        work.begun = self._clock.monotonic()
         self._outbox.desk.open(work, origin)
         self._outbox.announce(Taken(claimant.run, claimant.worker, claimant.claim))
         if work.attempt > 1:
@@ -80,7 +81,7 @@ class Generation:
         try:
             ended = await self._stream(work, engine)
         except Failed as error:
-            self._metrics.count("failures_total", code=error.code)
+            self._metrics.count("engine_errors_total", model=work.held.row.model, code=error.code)
             return End(RunState.FAILED, failure=Failure.of(error))
         except Exception:
             log.exception("engine.broke", run=str(work.run), model=work.held.row.model)
@@ -102,7 +103,7 @@ class Generation:
             fallback = self._engines.get(self._fallbacks.get(work.held.row.model, ""))
             if fallback is None or not error.retryable or work.reply.seq > prefix:
                 raise
-            self._metrics.count("fallbacks_total", model=work.held.row.model)
+            self._metrics.count("engine_errors_total", model=work.held.row.model, code=error.code)
             return await self._attempt(work, fallback)
 
     async def _attempt(self, work: Work, engine: Engine) -> Finished | None:
@@ -124,7 +125,7 @@ class Generation:
             async for chunk in chunks:
                 if isinstance(chunk, Finished):
                     return chunk
-                self._grow(work, chunk)
+                work.reply.append(chunk.text)
                 if first:
                     # The first words do not wait for the tick.
                     first = False
@@ -132,10 +133,6 @@ class Generation:
                 if work.reply.seq > self._limits.reply_bytes:
                     return Finished(Finish.LENGTH, Usage())
         raise ModelBroke(f"The model {work.held.row.model!r} stopped without saying why. Try again.")
-
-    def _grow(self, work: Work, piece: Piece) -> None:
-        work.reply.append(piece.text)
-        self._metrics.count("pieces_total")
 
     async def _settle(self, work: Work, outcome: End | Interruption) -> None:
         """Make the outcome durable and tell the listeners."""
@@ -160,11 +157,20 @@ class Generation:
                 tries += 1
         if committed.mine and committed.end is not None:
             work.over(committed.end)
-            self._metrics.count("runs_ended_total", state=committed.end.state.value)
+            self._ended(work, committed.end)
         else:
             self._metrics.count("fenced_total")
             work.gone()
         self._dispatch(committed.promoted)
+
+    def _ended(self, work: Work, end: End) -> None:
+        model = work.held.row.model
+        code = end.failure.code if end.failure else ""
+        self._metrics.count("runs_ended_total", state=end.state.value, code=code)
+        self._metrics.count("reply_characters_total", work.reply.seq, model=model)
+        self._metrics.count("prompt_tokens_total", end.usage.prompt_tokens, model=model)
+        self._metrics.count("completion_tokens_total", end.usage.completion_tokens, model=model)
+        self._metrics.observe("run_seconds", self._clock.monotonic() - work.begun, model=model)
 
     async def _give_back(self, work: Work) -> None:
         for tries in range(len(RETRY_SECONDS)):

@@ -92,8 +92,8 @@ class Intake:
 
     async def _accept(self, ask: Ask, origin: str | None) -> Receipt:
         receipt = await self._runs.accept(ask, self._limits)
-        self._metrics.count("accepts_total", outcome="repeated" if receipt.repeated else "accepted")
         if not receipt.repeated:
+            self._metrics.count("accepted_total", model=ask.model)
             self._publish(ask, receipt, origin)
         return receipt
 

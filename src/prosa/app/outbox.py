@@ -26,7 +26,7 @@ class Outbox:
         """
         for gateway, run_events in self.desk.cut().items():
             self._bus.send(gateway, events.frame(self.name, run_events))
-            self._metrics.count("frames_total")
+            self._metrics.observe("frame_events", len(run_events))
         if self._notices:
             notices, self._notices = self._notices, []
             self._bus.announce(notices)

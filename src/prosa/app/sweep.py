@@ -74,6 +74,7 @@ class Sweeper:
             return
         for job in await self._sweeps.orphans(self._outbox.name, self.lease_seconds, room):
             take(job)
+            self._metrics.count("takeovers_total")
 
     async def _dispatch_again(self, pool: str) -> None:
         ready = await self._bus.backlog(pool)
@@ -81,7 +82,7 @@ class Sweeper:
             return
         for job in await self._sweeps.undispatched(pool, ready, self._limits):
             self._bus.dispatch(job)
-            self._metrics.count("redispatched_total")
+            self._metrics.count("dispatched_again_total")
 
     async def _prune(self) -> None:
         if self._clock.monotonic() - self._pruned < PRUNE_SECONDS:

@@ -33,6 +33,7 @@ class Work:
         self.saved = len(held.row.text)
         self.whole = prefix != held.row.text
         self.checkpoints = 0
+        self.begun = 0.0
         self.interruption: Interruption | None = None
         self.ended: RunEnded | Gone | None = None
 

@@ -5,6 +5,7 @@ from uuid import UUID
 import msgspec
 
 from prosa.core.chat import Turn
+from prosa.core.errors import UnknownModel
 from prosa.core.run import Finish, Usage
 
 
@@ -30,3 +31,21 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 Chunk = Piece | Finished
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """The models of a deployment: each name's pool of workers; the first name is the default."""
+
+    pools: dict[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.pools)
+
+    def choose(self, asked: str | None) -> tuple[str, str]:
+        """The model and its pool. Raises UnknownModel."""
+        if asked is None:
+            asked = next(iter(self.pools))
+        if asked not in self.pools:
+            raise UnknownModel(f"There is no model {asked[:80]!r} here. Choose one of: {', '.join(self.pools)}.")
+        return asked, self.pools[asked]

@@ -234,7 +234,7 @@ class Hub:
     def _frame(self, frame: Frame) -> None:
         run_events, skipped = events.run_events(frame)
         if skipped:
-            self._metrics.count("events_skipped_total", skipped)
+            self._metrics.count("bus_unreadable_total", skipped)
         for event in run_events:
             watched = self._watched.get(event.run)
             if watched is None:
@@ -288,6 +288,8 @@ class Hub:
 
     async def _round(self) -> None:
         """Once a second: ask about the silent, and estimate for the waiting."""
+        self._metrics.gauge("sockets", self.sockets)
+        self._metrics.gauge("watched_runs", len(self._watched))
         now = self._clock.monotonic()
         waiting: list[UUID] = []
         for run, watched in self._watched.items():
@@ -309,7 +311,7 @@ class Hub:
     def _notified(self, bulletin: Bulletin) -> None:
         notices, skipped = events.notices(bulletin)
         if skipped:
-            self._metrics.count("events_skipped_total", skipped)
+            self._metrics.count("bus_unreadable_total", skipped)
         for notice in notices:
             self._notice(notice)
 
@@ -347,7 +349,7 @@ class Hub:
             self._added.put_nowait(notice)
         except asyncio.QueueFull:
             # The reader of such a socket sees the change when it reads the history next.
-            self._metrics.count("notices_dropped_total")
+            self._metrics.count("bus_dropped_total", channel="notices")
 
     async def _telling(self) -> None:
         """Read what other tabs added, once for all sockets of the user."""

@@ -137,7 +137,7 @@ class Connection:
                 async with asyncio.timeout(SEND_SECONDS):
                     await self._socket.send_text(protocol.encode(message))
         except TimeoutError:
-            self._door.metrics.count("slow_sockets_total")
+            self._door.metrics.count("socket_closes_total", code=str(OVERLOADED))
             self._session.close(OVERLOADED)
 
     async def _close(self, code: int) -> None:
@@ -257,5 +257,5 @@ class Connection:
             hub.unwatch(run, session)
 
     def _refuse(self, error: ProsaError, request: UUID | None) -> None:
-        self._door.metrics.count("refusals_total", code=error.code)
+        self._door.metrics.count("refused_total", code=error.code)
         self._session.push(Refusal.of(error, request))

@@ -118,6 +118,8 @@ class Runner:
 
     async def _upkeep(self) -> None:
         await self._sweeper.beat(slots=self.slots, draining=self._drain.is_set())
+        self._metrics.gauge("slots", self.slots)
+        self._metrics.gauge("slots_used", self._busy)
         room = 0 if self._drain.is_set() else self.slots + self.slots // 4 - self._busy
         await self._sweeper.sweep(room, self._take)
 
@@ -214,7 +216,7 @@ class Runner:
         held = await self._claim(claimant, lease_seconds)
         if held is None:
             return
-        self._metrics.count("claims_total", takeover=str(held.row.attempt > 1).lower())
+        self._metrics.count("claims_total", kind="first" if held.row.attempt == 1 else "again")
         await self._generation.answer(claimant, held, job.origin)
 
     async def _claim(self, claimant: Claimant, lease_seconds: float) -> Held | None:
