@@ -5,7 +5,6 @@ The only reader of the environment. Everything else is handed what it needs.
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -31,6 +30,7 @@ from prosa import configfile
 from prosa.configfile import ConfigFile
 from prosa.core.errors import BadConfig
 from prosa.core.policy import Limits
+from prosa.redaction import HIDDEN, hidden
 
 PREFIX: Final = "PROSA_"
 CONFIG_VARIABLE: Final = "PROSA_CONFIG"
@@ -41,8 +41,6 @@ OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PROSA_TOKEN", "PROSA_URL"}
 """Variables with our prefix that are no settings of a server: the last two are read by ``prosa chat``."""
 
 SECRET: Final = frozenset({"metrics_token"})
-_URL_PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^/\s]*@")
-_SECRET_PARAMETER: Final = re.compile(r"(?i)([?&](?:\w*password|\w*token|\w*key)=)[^&\s]*")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Name = Annotated[str, Field(pattern=r"^\S{1,64}$")]
@@ -286,11 +284,6 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
     return settings
 
 
-def hidden(text: str) -> str:
-    """The text without the secrets that an address may hold."""
-    return _SECRET_PARAMETER.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
-
-
 def _file(environ: Mapping[str, str]) -> ConfigFile:
     named = environ.get(CONFIG_VARIABLE)
     if named:
@@ -382,7 +375,7 @@ def _unknown_variable(variable: str) -> str:
 def _shown(value: object) -> str:
     match value:
         case SecretStr():
-            return "***"
+            return HIDDEN
         case None:
             return "(none)"
         case bool():
