@@ -1,0 +1,1 @@
+"""Everything Prosa keeps, in SQL: PostgreSQL and SQLite from the same tables."""

@@ -1,0 +1,164 @@
+"""The port ``Chats``: a user's chats and their messages, in keyset pages (L11)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Select, and_, case, or_, select, tuple_, update
+
+from prosa.adapters.sql.database import Database
+from prosa.adapters.sql.rows import Record, end_columns, end_of
+from prosa.adapters.sql.steps import lock_user
+from prosa.adapters.sql.tables import chats, messages, runs
+from prosa.core.chat import Chat, History, Message, Page, Role
+from prosa.core.errors import BadRequest, NotFound
+from prosa.core.run import RunState
+
+DELETED: Final = "DELETED"
+T = TypeVar("T")
+
+
+class SqlChats:
+    """See ports.Chats."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, user: UUID, cursor: str | None, limit: int) -> Page:
+        return await self._database.read(lambda tx: _page(tx, user, cursor, limit))
+
+    async def chat(self, user: UUID, chat: UUID) -> Chat:
+        return await self._database.read(lambda tx: own_chat(tx, user, chat))
+
+    async def history(self, user: UUID, chat: UUID, cursor: str | None, limit: int) -> History:
+        return await self._database.read(lambda tx: _history(tx, own_chat(tx, user, chat), cursor, limit))
+
+    async def message(self, user: UUID, chat: UUID, message: UUID) -> Message:
+        return await self._database.read(lambda tx: _message(tx, user, chat, message))
+
+    async def rename(self, user: UUID, chat: UUID, title: str) -> Chat:
+        return await self._database.write(lambda tx: _change(tx, user, chat, title=title))
+
+    async def delete(self, user: UUID, chat: UUID) -> tuple[Chat, Sequence[UUID]]:
+        return await self._database.write(lambda tx: _delete(tx, user, chat))
+
+
+_chats: Final = select(chats.c.id, chats.c.title, chats.c.status, chats.c.created_at, chats.c.updated_at)
+_messages: Final = select(
+    messages.c.id,
+    messages.c.chat_id,
+    messages.c.parent_id,
+    messages.c.role,
+    messages.c.ordinal,
+    messages.c.created_at,
+    case((runs.c.ended_at.is_(None), runs.c.saved), else_=messages.c.text).label("saved"),
+    messages.c.text,
+    runs.c.id.label("run"),
+    runs.c.attempt,
+    runs.c.model,
+    *end_columns,
+).outerjoin_from(messages, runs, and_(runs.c.chat_id == messages.c.chat_id, runs.c.reply_id == messages.c.id))
+
+
+def own_chat(tx: Connection, user: UUID, chat: UUID) -> Chat:
+    """Raises NotFound for what is not the user's, unknown, or deleted."""
+    own = (chats.c.id == chat, chats.c.user_id == user, chats.c.status != DELETED)
+    found = tx.execute(_chats.where(*own)).first()
+    if found is None:
+        raise NotFound(f"There is no chat {chat} of yours. It may have been deleted.")
+    return _to_chat(found)
+
+
+def unfinished_runs(tx: Connection, chat: UUID) -> tuple[UUID, ...]:
+    """By ordinal."""
+    query = select(runs.c.id).where(runs.c.chat_id == chat, runs.c.ended_at.is_(None))
+    return tuple(tx.execute(query.order_by(runs.c.ordinal)).scalars())
+
+
+def _page(tx: Connection, user: UUID, cursor: str | None, limit: int) -> Page:
+    """Newest first. One more than asked for tells whether there is a next page."""
+    query = _chats.where(chats.c.user_id == user, chats.c.status != DELETED)
+    if cursor is not None:
+        updated, chat = _read_cursor(cursor, tuple[datetime, UUID])
+        query = query.where(tuple_(chats.c.updated_at, chats.c.id) < tuple_(updated, chat))
+    query = query.order_by(chats.c.updated_at.desc(), chats.c.id.desc()).limit(limit + 1)
+    found = tx.execute(query).all()
+    shown = found[:limit]
+    more = len(found) > limit and shown
+    return Page(tuple(map(_to_chat, shown)), _cursor(shown[-1].updated_at, shown[-1].id) if more else None)
+
+
+def _history(tx: Connection, chat: Chat, cursor: str | None, limit: int) -> History:
+    """Runs are read before messages: one that ends in between is told of once too often, not too seldom."""
+    unfinished = unfinished_runs(tx, chat.id)
+    query = _messages.where(messages.c.chat_id == chat.id)
+    if cursor is not None:
+        query = _before(query, *_read_cursor(cursor, tuple[int, str]))
+    # Of the two at one ordinal the question is older: its role sorts behind the reply's.
+    found = tx.execute(query.order_by(messages.c.ordinal.desc(), messages.c.role).limit(limit + 1)).all()
+    shown = found[:limit]
+    more = len(found) > limit and shown
+    previous = _cursor(shown[-1].ordinal, shown[-1].role) if more else None
+    return History(chat, tuple(map(_to_message, reversed(shown))), unfinished, previous)
+
+
+def _before(query: Select[Any], ordinal: int, role: str) -> Select[Any]:
+    same = and_(messages.c.ordinal == ordinal, messages.c.role > role)
+    return query.where(or_(messages.c.ordinal < ordinal, same))
+
+
+def _message(tx: Connection, user: UUID, chat: UUID, message: UUID) -> Message:
+    own_chat(tx, user, chat)
+    found = tx.execute(_messages.where(messages.c.chat_id == chat, messages.c.id == message)).first()
+    if found is None:
+        raise NotFound(f"There is no message {message} in this chat. Load the chat again.")
+    return _to_message(found)
+
+
+def _change(tx: Connection, user: UUID, chat: UUID, **values: str) -> Chat:
+    own_chat(tx, user, chat)
+    tx.execute(update(chats).where(chats.c.id == chat).values(values))
+    found = tx.execute(_chats.where(chats.c.id == chat)).one()
+    return _to_chat(found)
+
+
+def _delete(tx: Connection, user: UUID, chat: UUID) -> tuple[Chat, tuple[UUID, ...]]:
+    """The user's lock keeps out an accept that would add a run behind the list of those to stop."""
+    lock_user(tx, user)
+    return _change(tx, user, chat, status=DELETED), unfinished_runs(tx, chat)
+
+
+def _to_chat(record: Record) -> Chat:
+    return Chat(record.id, record.title, record.status, record.created_at, record.updated_at)
+
+
+def _to_message(record: Record) -> Message:
+    reply = record.run is not None
+    return Message(
+        id=record.id,
+        chat=record.chat_id,
+        parent=record.parent_id,
+        role=Role(record.role),
+        text=record.saved if reply else record.text,
+        state=RunState(record.state) if reply else RunState.DONE,
+        ordinal=record.ordinal,
+        created_at=record.created_at,
+        run=record.run,
+        attempt=record.attempt or 0,
+        model=record.model,
+        end=end_of(record) if reply else None,
+    )
+
+
+def _cursor(*key: object) -> str:
+    return msgspec.json.encode(key).hex()
+
+
+def _read_cursor(cursor: str, shape: type[T]) -> T:
+    """Raises BadRequest for what no page gave out."""
+    try:
+        return msgspec.json.decode(bytes.fromhex(cursor), type=shape)
+    except (ValueError, msgspec.MsgspecError):
+        raise BadRequest("The cursor is none that a page gave out. Begin with the first page.") from None

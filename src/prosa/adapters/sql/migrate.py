@@ -1,0 +1,74 @@
+"""The schema's versions: where a database is, where it should be, and how it gets there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from prosa.adapters.sql.database import engines
+from prosa.adapters.sql.failures import mapped
+
+SCRIPTS: Final = Path(__file__).parents[2] / "migrations"
+T = TypeVar("T")
+_LOCK: Final = 0x50524F5341
+
+
+def head() -> str:
+    """The version that this Prosa was built for."""
+    return ScriptDirectory(str(SCRIPTS)).get_current_head() or ""
+
+
+async def current(url: str) -> str | None:
+    """The database's version; None for one that was never migrated. Raises StoreUnavailable."""
+    return await _run(url, _current)
+
+
+async def migrate(url: str, version: str = "head") -> None:
+    """Bring the database to ``version``, in one transaction; two that migrate at once take turns.
+
+    Raises StoreUnavailable, StorageFull.
+    """
+    await _run(url, lambda tx: _upgrade(tx, version))
+
+
+async def downgrade(url: str, version: str = "base") -> None:
+    """Back to ``version``. What the later versions stored is lost."""
+    await _run(url, lambda tx: _downgrade(tx, version))
+
+
+async def _run(url: str, work: Callable[[Connection], T]) -> T:
+    """Without foreign keys: on SQLite a table is altered by copying it and dropping the old one."""
+    engine, _ = engines(url, pool_size=1, foreign_keys=False)
+    try:
+        with mapped():
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def _current(tx: Connection) -> str | None:
+    return MigrationContext.configure(tx).get_current_revision()
+
+
+def _upgrade(tx: Connection, version: str) -> None:
+    command.upgrade(configuration(tx), version)
+
+
+def _downgrade(tx: Connection, version: str) -> None:
+    command.downgrade(configuration(tx), version)
+
+
+def configuration(tx: Connection) -> Config:
+    """What Alembic's commands need, over a connection whose transaction is ours. Takes the turn to migrate."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = tx
+    return config

@@ -1,0 +1,95 @@
+"""The port ``Runs``: each method is one transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from prosa.adapters.sql.accept import accept
+from prosa.adapters.sql.checkpoint import checkpoint
+from prosa.adapters.sql.claim import claim
+from prosa.adapters.sql.columns import Now
+from prosa.adapters.sql.database import Database
+from prosa.adapters.sql.rows import end_columns, end_of, own_row, unknown_run
+from prosa.adapters.sql.steps import STOPPED, end_locked, end_run, lock_run, lock_user, promote_user
+from prosa.adapters.sql.tables import runs
+from prosa.core.events import Job
+from prosa.core.policy import Limits
+from prosa.core.relay import Row
+from prosa.core.run import Claimant, End, RunState
+from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
+
+
+class SqlRuns:
+    """The life of a run in SQL. See ports.Runs for what each method promises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, ask: Ask, limits: Limits) -> Receipt:
+        return await self._database.write(lambda tx: accept(tx, ask, limits))
+
+    async def claim(self, claimant: Claimant, *, lease_seconds: float, limits: Limits) -> Held | None:
+        return await self._database.write(lambda tx: claim(tx, claimant, lease_seconds, limits))
+
+    async def checkpoint(self, worker: str, saves: Sequence[Save]) -> Sequence[Saved]:
+        return await self._database.write(lambda tx: checkpoint(tx, worker, saves), synced=False)
+
+    async def finish(self, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
+        return await self._database.write(lambda tx: _finish(tx, claimant, text, end, limits))
+
+    async def release(self, claimant: Claimant, text: str) -> bool:
+        return await self._database.write(lambda tx: _release(tx, claimant, text))
+
+    async def stop(self, user: UUID, run: UUID, limits: Limits) -> tuple[Row, tuple[Job, ...]]:
+        return await self._database.write(lambda tx: _stop(tx, user, run, limits))
+
+
+def _fence(claimant: Claimant) -> tuple[ColumnElement[bool], ...]:
+    """What must hold for a worker's write (L3)."""
+    return (
+        runs.c.id == claimant.run,
+        runs.c.worker == claimant.worker,
+        runs.c.claim == claimant.claim,
+        runs.c.state == RunState.RUNNING,
+    )
+
+
+def _finish(tx: Connection, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
+    user = tx.execute(select(runs.c.user_id).where(runs.c.id == claimant.run)).scalar()
+    if user is None:
+        return Committed(mine=False, end=None)
+    lock_user(tx, user)
+    if end_run(tx, claimant.run, end, text, *_fence(claimant)):
+        return Committed(mine=True, end=end, promoted=promote_user(tx, user, limits))
+    return _outcome(tx, claimant)
+
+
+def _outcome(tx: Connection, claimant: Claimant) -> Committed:
+    """Nothing was changed: the first try had worked, or the run is another's."""
+    query = select(runs.c.worker, runs.c.claim, *end_columns).where(runs.c.id == claimant.run)
+    found = tx.execute(query).one()
+    end = end_of(found)
+    own = found.claim == claimant.claim and found.worker == claimant.worker
+    return Committed(mine=own and end is not None, end=end)
+
+
+def _release(tx: Connection, claimant: Claimant, text: str) -> bool:
+    """It keeps its place in the queue, and no deadline to start but the one to end: it had started."""
+    values = {"state": RunState.QUEUED, "claim": None, "worker": None, "saved": text, "start_by": None}
+    dispatched = {"dispatches": 1, "dispatched_at": Now()}
+    return tx.execute(update(runs).where(*_fence(claimant)).values({**values, **dispatched})).rowcount == 1
+
+
+def _stop(tx: Connection, user: UUID, run: UUID, limits: Limits) -> tuple[Row, tuple[Job, ...]]:
+    lock_user(tx, user)
+    found = lock_run(tx, runs.c.id == run, runs.c.user_id == user)
+    if found is None:
+        raise unknown_run(run)
+    promoted: tuple[Job, ...] = ()
+    if found.state == RunState.RUNNING:
+        tx.execute(update(runs).where(runs.c.id == run).values(stop_requested=True))
+    elif not RunState(found.state).ended:
+        end_locked(tx, found, STOPPED)
+        promoted = promote_user(tx, user, limits)
+    return own_row(tx, user, run), promoted

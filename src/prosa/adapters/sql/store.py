@@ -1,0 +1,43 @@
+"""The store: one database behind the ports Runs, Sweeps, Reads, Chats, Users and SignIns."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from prosa.adapters.sql.accounts import SqlSignIns, SqlUsers
+from prosa.adapters.sql.chats import SqlChats
+from prosa.adapters.sql.database import open_database
+from prosa.adapters.sql.reads import SqlReads
+from prosa.adapters.sql.runs import SqlRuns
+from prosa.adapters.sql.sweeps import SqlSweeps
+from prosa.ports import Chats, Reads, Runs, SignIns, Sweeps, Users
+
+
+class Store(msgspec.Struct, frozen=True):
+    """The ports over one database."""
+
+    runs: Runs
+    sweeps: Sweeps
+    reads: Reads
+    chats: Chats
+    users: Users
+    sign_ins: SignIns
+
+
+@asynccontextmanager
+async def open_store(url: str, *, pool_size: int = 10) -> AsyncIterator[Store]:
+    """Open a store whose schema is current (migrate.py). Leaving it lets transactions end and closes connections.
+
+    ``url`` names the driver: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``. ``pool_size`` is for
+    PostgreSQL; SQLite has one writer. Nothing is connected before the first call. Raises BadConfig.
+    """
+    async with open_database(url, pool_size=pool_size) as database:
+        yield Store(
+            runs=SqlRuns(database),
+            sweeps=SqlSweeps(database),
+            reads=SqlReads(database),
+            chats=SqlChats(database),
+            users=SqlUsers(database),
+            sign_ins=SqlSignIns(database),
+        )

@@ -1,0 +1,136 @@
+"""The port ``Sweeps``: upkeep that every worker does, safe to run by many at once."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from prosa.adapters.sql.claim import held_by_dead
+from prosa.adapters.sql.columns import Now, NowPlus
+from prosa.adapters.sql.database import Database
+from prosa.adapters.sql.insertion import insert_or
+from prosa.adapters.sql.rows import Record, is_in, jobs, read_rows
+from prosa.adapters.sql.steps import end_locked, first_in_chat, lock_run, lock_user, promote_user
+from prosa.adapters.sql.tables import runs, sessions, workers
+from prosa.core.errors import Failed, NoWorker, RunTimeout
+from prosa.core.events import Job
+from prosa.core.policy import Limits, redispatch_after
+from prosa.core.relay import Row
+from prosa.core.run import LIVE, End, Failure, RunState
+
+
+class SqlSweeps:
+    """See ports.Sweeps."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def heartbeat(self, worker: str, *, slots: int, draining: bool) -> None:
+        values = {"alive_at": Now(), "slots": slots, "draining": draining}
+        await self._database.write(lambda tx: _heartbeat(tx, worker, values), synced=False)
+
+    async def orphans(self, worker: str, lease_seconds: float, limit: int) -> Sequence[Job]:
+        return await self._database.read(lambda tx: _orphans(tx, worker, lease_seconds, limit))
+
+    async def undispatched(self, pool: str, limit: int, limits: Limits) -> Sequence[Job]:
+        return await self._database.write(lambda tx: _undispatched(tx, pool, limit, limits))
+
+    async def promote(self, limits: Limits, limit: int) -> Sequence[Job]:
+        return await self._database.write(lambda tx: _promote(tx, limits, limit))
+
+    async def expire(self, limits: Limits, limit: int) -> Sequence[Row]:
+        return await self._database.write(lambda tx: _expire(tx, limits, limit))
+
+    async def prune(self, before_seconds: float) -> None:
+        await self._database.write(lambda tx: _prune(tx, before_seconds))
+
+
+def _heartbeat(tx: Connection, worker: str, values: dict[str, object]) -> None:
+    insertion = insert_or(tx, workers).values(name=worker, **values)
+    tx.execute(insertion.on_conflict_do_update(index_elements=[workers.c.name], set_=values))
+
+
+def _orphans(tx: Connection, worker: str, lease_seconds: float, limit: int) -> tuple[Job, ...]:
+    query = select(runs.c.id, runs.c.pool).where(is_in(RunState.RUNNING), held_by_dead(worker, lease_seconds))
+    return jobs(tx.execute(query.order_by(runs.c.started_at, runs.c.id).limit(limit)))
+
+
+def _undispatched(tx: Connection, pool: str, limit: int, limits: Limits) -> tuple[Job, ...]:
+    due = or_(runs.c.dispatched_at.is_(None), runs.c.dispatched_at <= NowPlus(-_pause(limits)))
+    query = select(runs.c.id, runs.c.pool).where(runs.c.pool == pool, is_in(RunState.QUEUED), due)
+    oldest = query.order_by(runs.c.queued_at, runs.c.id).limit(limit)
+    found = tx.execute(oldest.with_for_update(key_share=True, skip_locked=True)).all()
+    if found:
+        told = {"dispatches": runs.c.dispatches + 1, "dispatched_at": Now()}
+        tx.execute(update(runs).where(runs.c.id.in_([run.id for run in found])).values(told))
+    return jobs(found)
+
+
+def _pause(limits: Limits) -> ColumnElement[float]:
+    """The policy as SQL. It grows no more where the next pause is the same."""
+    pauses = [(count, redispatch_after(count, limits)) for count in range(1, 16)]
+    usual = literal(pauses[-1][1], Float)
+    return case(*((runs.c.dispatches <= count, literal(seconds, Float)) for count, seconds in pauses), else_=usual)
+
+
+def _promote(tx: Connection, limits: Limits, limit: int) -> tuple[Job, ...]:
+    """Users who wait for nothing: none of their chats' runs and not their own N."""
+    others = runs.alias("others")
+    taken = select(func.count()).select_from(others).where(others.c.user_id == runs.c.user_id, is_in(*LIVE, of=others))
+    idle = and_(first_in_chat(), taken.scalar_subquery() < limits.user_runs)
+    waiting = select(runs.c.user_id).where(is_in(RunState.WAITING), idle).distinct().limit(limit)
+    promoted: list[Job] = []
+    for user in tx.execute(waiting).scalars().all():
+        room = limit - len(promoted)
+        if room > 0 and lock_user(tx, user, skip_locked=True):
+            promoted += promote_user(tx, user, limits, room=room)
+    return tuple(promoted)
+
+
+def _expire(tx: Connection, limits: Limits, limit: int) -> list[Row]:
+    """Runs that a worker is writing this moment are left for the next sweep."""
+    late = or_(runs.c.end_by <= Now(), and_(is_in(RunState.QUEUED), runs.c.start_by <= Now()))
+    due = (runs.c.ended_at.is_(None), late)
+    query = select(runs.c.id, runs.c.user_id).where(*due).order_by(runs.c.created_at, runs.c.id).limit(limit)
+    users: dict[UUID, bool] = {}
+    ended: list[UUID] = []
+    for run in tx.execute(query).all():
+        if run.user_id not in users:
+            users[run.user_id] = lock_user(tx, run.user_id, skip_locked=True)
+        if users[run.user_id] and _expire_run(tx, run.id, *due):
+            ended.append(run.id)
+    for user, locked in users.items():
+        if locked:
+            promote_user(tx, user, limits, told=False)
+    return read_rows(tx, runs.c.id.in_(ended)) if ended else []
+
+
+def _expire_run(tx: Connection, run: UUID, *due: ColumnElement[bool]) -> bool:
+    found = lock_run(tx, runs.c.id == run, *due, skip_locked=True)
+    if found is None:
+        return False
+    end_locked(tx, found, End(RunState.FAILED, failure=Failure.of(_reason(found))))
+    return True
+
+
+def _reason(run: Record) -> Failed:
+    if run.attempt == 0:
+        return NoWorker("No worker took the message in time. Try again later.")
+    return RunTimeout("The answer took longer than it may. What was saved of it stays; try again or ask for less.")
+
+
+def _prune(tx: Connection, before_seconds: float) -> None:
+    tx.execute(delete(workers).where(workers.c.alive_at < NowPlus(-before_seconds)))
+    tx.execute(delete(sessions).where(sessions.c.expires_at < Now()))
