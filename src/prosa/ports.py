@@ -5,7 +5,7 @@ Store methods are one transaction each: they are committed and synced when they 
 StoreUnavailable, a full disk StorageFull. Cancelling a store call leaves it either committed or not, never half.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -145,8 +145,13 @@ class Runs(Protocol):
         """
         ...
 
-    async def claim(self, claimant: Claimant, *, lease_seconds: float, limits: Limits) -> Held | None:
+    async def claim(
+        self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
+    ) -> Held | None:
         """Take a queued run, or a running one whose worker's heartbeat is over, or one that this claim has already.
+
+        ``continues`` are the models that can go on from saved text; for another the saved text is cleared in the
+        same update, so that no reader takes it for a part of the new attempt (L4).
 
         None: there is nothing to take (it ended, somebody else has it, or it crashed too often and ended now).
         A takeover counts a crash (policy.crashed).

@@ -62,13 +62,11 @@ class Accounts:
 
     async def login(self, username: str, password: str) -> tuple[SignIn, str]:
         """A browser's sign-in. Raises WrongPassword: whether the name or the password was wrong cannot be told."""
-        user = await self._proven(username, password)
-        return await self._open(user, BROWSER, self.options.session_seconds)
+        return await self._prove(username, password, BROWSER, self.options.session_seconds)
 
     async def token(self, username: str, password: str) -> tuple[SignIn, str]:
         """A program's sign-in. Raises WrongPassword as ``login`` does."""
-        user = await self._proven(username, password)
-        return await self._open(user, PROGRAM, self.options.token_seconds)
+        return await self._prove(username, password, PROGRAM, self.options.token_seconds)
 
     async def logout(self, sign_in: SignIn) -> None:
         await self._sign_ins.close(sign_in.session)
@@ -114,19 +112,27 @@ class Accounts:
         except BadName:
             return None
 
-    async def _proven(self, username: str, password: str) -> User:
+    async def _prove(self, username: str, password: str, kind: str, seconds: float) -> tuple[SignIn, str]:
         """The same steps for every outcome: a hash is computed whether or not the name is known."""
         account = await self._find(username)
         matches = await self._passwords.verify(password, account.password if account else None)
         if account is None or not matches or account.user.disabled:
-            raise WrongPassword("The username or the password is wrong. Check both and try again.")
-        return account.user
+            raise _wrong()
+        try:
+            return await self._open(account.user, kind, seconds)
+        except NotFound:
+            # The user was disabled while the password was verified.
+            raise _wrong() from None
 
     async def _open(self, user: User, kind: str, seconds: float) -> tuple[SignIn, str]:
         secret = self._tokens.secret()
         digest = self._tokens.digest(secret)
         sign_in = await self._sign_ins.open(self._tokens.uuid(), user.id, digest, kind=kind, seconds=seconds)
         return sign_in, secret
+
+
+def _wrong() -> WrongPassword:
+    return WrongPassword("The username or the password is wrong. Check both and try again.")
 
 
 def _closed() -> SignUpClosed:

@@ -52,7 +52,7 @@ class Generation:
     async def answer(self, claimant: Claimant, held: Held, origin: str | None) -> None:
         """Stream the reply and commit its end. Returns when the outcome is durable, or the run is not ours any more."""
         engine = self._engines.get(held.row.model)
-        work = Work(claimant, held, held.row.text if engine is not None and engine.continues else "")
+        work = Work(claimant, held)
         work.begun = self._clock.monotonic()
         self._outbox.desk.open(work, origin)
         self._outbox.announce(Taken(claimant.run, claimant.worker, claimant.claim))
@@ -65,6 +65,11 @@ class Generation:
             if work.ended is None:
                 work.gone()
             self._outbox.announce(Over(work.run, held.row.chat, held.row.user))
+
+    @property
+    def continues(self) -> frozenset[str]:
+        """The models here that go on from saved text."""
+        return frozenset(name for name, engine in self._engines.items() if engine.continues)
 
     def interrupt(self, work: Work, reason: Interruption) -> None:
         """End a stream early. A run that commits already is left alone; a lost one stays lost."""
@@ -101,7 +106,12 @@ class Generation:
             return await self._attempt(work, engine)
         except EngineFailed as error:
             fallback = self._engines.get(self._fallbacks.get(work.held.row.model, ""))
-            if fallback is None or not error.retryable or work.reply.seq > prefix:
+            if (
+                fallback is None
+                or not error.retryable
+                or work.reply.seq > prefix
+                or (prefix and not fallback.continues)
+            ):
                 raise
             self._metrics.count("engine_errors_total", model=work.held.row.model, code=error.code)
             return await self._attempt(work, fallback)
@@ -109,7 +119,7 @@ class Generation:
     async def _attempt(self, work: Work, engine: Engine) -> Finished | None:
         if work.interruption is not None:
             return None
-        prompt = Prompt(work.run, work.held.turns, work.reply.text if engine.continues else "")
+        prompt = Prompt(work.run, work.held.turns, work.reply.text)
         with suppress(TimeoutError):
             async with asyncio.timeout(work.held.seconds_left) as scope:
                 self._scopes[work.run] = scope

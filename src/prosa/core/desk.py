@@ -25,13 +25,13 @@ class Interruption(Enum):
 class Work:
     """One claimed run at its worker. ``listeners`` maps each gateway to the characters that it was sent."""
 
-    def __init__(self, claimant: Claimant, held: Held, prefix: str) -> None:
+    def __init__(self, claimant: Claimant, held: Held) -> None:
         self.claimant = claimant
         self.held = held
-        self.reply = Reply(prefix)
+        self.reply = Reply(held.row.text)
         self.listeners: dict[str, int] = {}
         self.saved = len(held.row.text)
-        self.whole = prefix != held.row.text
+        self.whole = False
         self.checkpoints = 0
         self.begun = 0.0
         self.interruption: Interruption | None = None

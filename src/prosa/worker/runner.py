@@ -224,7 +224,9 @@ class Runner:
         nobody else takes a run from a worker whose heart beats."""
         while True:
             try:
-                return await self._runs.claim(claimant, lease_seconds=lease_seconds, limits=self._limits)
+                return await self._runs.claim(
+                    claimant, lease_seconds=lease_seconds, continues=self._generation.continues, limits=self._limits
+                )
             except Unavailable:
                 if self._drain.is_set():
                     raise
