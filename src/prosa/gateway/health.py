@@ -45,7 +45,6 @@ async def metrics(request: Request, parts: Gateway) -> Response:
 
 
 async def _measure(parts: Parts) -> None:
-    parts.metrics.gauge("sockets", parts.hub.sockets)
     counts = await _counts(parts)
     if counts is not None:
         for state in RunState:

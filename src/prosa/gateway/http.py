@@ -73,6 +73,7 @@ async def stop(run: UUID, caller: Caller, parts: Gateway) -> schemas.Run:
 
 
 async def events(  # noqa: PLR0913 — a route's parameters are the request's
+    *,
     run: UUID,
     request: Request,
     caller: Caller,
