@@ -1,8 +1,10 @@
 """Claim: take a run under a fresh claim, from its queue or from a worker that is gone (L3)."""
 
+from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
 from prosa.adapters.sql.branch import turns
 from prosa.adapters.sql.columns import Now, NowPlus
@@ -23,19 +25,27 @@ def held_by_dead(worker: str, lease_seconds: float) -> ColumnElement[bool]:
     return other & ~alive.exists()
 
 
-def claim(tx: Connection, claimant: Claimant, lease_seconds: float, limits: Limits) -> Held | None:
+class Terms(msgspec.Struct, frozen=True):
+    """Under which a run is claimed: see ports.Runs.claim."""
+
+    lease_seconds: float
+    continues: Collection[str]
+    limits: Limits
+
+
+def claim(tx: Connection, claimant: Claimant, terms: Terms) -> Held | None:
     """See ports.Runs.claim."""
-    found = _found(tx, claimant, lease_seconds)
+    found = _found(tx, claimant, terms.lease_seconds)
     if found is None:
         return None
     if found.state == RunState.QUEUED:
-        taken = _take(tx, claimant, limits, runs.c.state == RunState.QUEUED)
+        taken = _take(tx, claimant, terms, runs.c.state == RunState.QUEUED)
     elif found.state != RunState.RUNNING:
         return None
     elif found.claim == claimant.claim and found.worker == claimant.worker:
         taken = True  # the first try had worked, and its answer was lost
     else:
-        taken = bool(found.dead) and _take_over(tx, claimant, found, limits)
+        taken = bool(found.dead) and _take_over(tx, claimant, found, terms)
     return _held(tx, claimant.run) if taken else None
 
 
@@ -45,22 +55,22 @@ def _found(tx: Connection, claimant: Claimant, lease_seconds: float) -> Record |
     return tx.execute(select(*columns, dead).where(runs.c.id == claimant.run)).first()
 
 
-def _take_over(tx: Connection, claimant: Claimant, found: Record, limits: Limits) -> bool:
+def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) -> bool:
     """One more worker died on the run. Two that notice it at once: the second finds another claim."""
     fence = (runs.c.state == RunState.RUNNING, runs.c.claim == found.claim)
     crashes, failed = crashed(Crashes(found.crashes_row, found.crashes_total))
     if failed is None:
-        return _take(tx, claimant, limits, *fence, crashes=crashes)
+        return _take(tx, claimant, terms, *fence, crashes=crashes)
     lock_user(tx, found.user_id)
     run = lock_run(tx, runs.c.id == claimant.run, *fence)
     if run is not None:
         end_locked(tx, run, End(RunState.FAILED, failure=Failure.of(failed)))
-        promote_user(tx, found.user_id, limits, told=False)
+        promote_user(tx, found.user_id, terms.limits, told=False)
     return False
 
 
 def _take(
-    tx: Connection, claimant: Claimant, limits: Limits, *fence: ColumnElement[bool], crashes: Crashes | None = None
+    tx: Connection, claimant: Claimant, terms: Terms, *fence: ColumnElement[bool], crashes: Crashes | None = None
 ) -> bool:
     counted = {"crashes_row": crashes.row, "crashes_total": crashes.total} if crashes else {}
     query = update(runs).where(runs.c.id == claimant.run, *fence)
@@ -70,8 +80,9 @@ def _take(
             attempt=runs.c.attempt + 1,
             claim=claimant.claim,
             worker=claimant.worker,
+            saved=case((runs.c.model.in_(terms.continues), runs.c.saved), else_=""),
             started_at=func.coalesce(runs.c.started_at, Now()),
-            end_by=func.coalesce(runs.c.end_by, NowPlus(limits.run_seconds)),
+            end_by=func.coalesce(runs.c.end_by, NowPlus(terms.limits.run_seconds)),
             **counted,
         )
     )

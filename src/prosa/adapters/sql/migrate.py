@@ -1,8 +1,7 @@
 """The schema's versions: where a database is, where it should be, and how it gets there."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -10,11 +9,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from prosa.adapters.sql.database import engines
-from prosa.adapters.sql.failures import mapped
+from prosa.adapters.sql.opening import open_database
 
 SCRIPTS: Final = Path(__file__).parents[2] / "migrations"
-T = TypeVar("T")
 _LOCK: Final = 0x50524F5341
 
 
@@ -25,35 +22,28 @@ def head() -> str:
 
 async def current(url: str) -> str | None:
     """The database's version; None for one that was never migrated. Raises StoreUnavailable."""
-    return await _run(url, _current)
+    async with open_database(url, pool_size=1) as database:
+        return await database.read(_current)
 
 
 async def migrate(url: str, version: str = "head") -> None:
-    """Bring the database to ``version``, in one transaction; two that migrate at once take turns.
+    """Bring the database up to ``version``, in one transaction; two that migrate at once take turns.
 
     Raises StoreUnavailable, StorageFull.
     """
-    await _run(url, lambda tx: _upgrade(tx, version))
+    async with open_database(url, pool_size=1, foreign_keys=False) as database:
+        await database.write(lambda tx: _upgrade(tx, version))
 
 
 async def downgrade(url: str, version: str = "base") -> None:
     """Back to ``version``. What the later versions stored is lost."""
-    await _run(url, lambda tx: _downgrade(tx, version))
-
-
-async def _run(url: str, work: Callable[[Connection], T]) -> T:
-    """Without foreign keys: on SQLite a table is altered by copying it and dropping the old one."""
-    engine, _ = engines(url, pool_size=1, foreign_keys=False)
-    try:
-        with mapped():
-            async with engine.begin() as connection:
-                return await connection.run_sync(work)
-    finally:
-        await engine.dispose()
+    async with open_database(url, pool_size=1, foreign_keys=False) as database:
+        await database.write(lambda tx: _downgrade(tx, version))
 
 
 def _current(tx: Connection) -> str | None:
-    return MigrationContext.configure(tx).get_current_revision()
+    revision: str | None = MigrationContext.configure(tx).get_current_revision()
+    return revision
 
 
 def _upgrade(tx: Connection, version: str) -> None:

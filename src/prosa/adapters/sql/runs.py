@@ -1,13 +1,13 @@
 """The port ``Runs``: each method is one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from prosa.adapters.sql.accept import accept
 from prosa.adapters.sql.checkpoint import checkpoint
-from prosa.adapters.sql.claim import claim
+from prosa.adapters.sql.claim import Terms, claim
 from prosa.adapters.sql.columns import Now
 from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.rows import end_columns, end_of, own_row, unknown_run
@@ -29,8 +29,11 @@ class SqlRuns:
     async def accept(self, ask: Ask, limits: Limits) -> Receipt:
         return await self._database.write(lambda tx: accept(tx, ask, limits))
 
-    async def claim(self, claimant: Claimant, *, lease_seconds: float, limits: Limits) -> Held | None:
-        return await self._database.write(lambda tx: claim(tx, claimant, lease_seconds, limits))
+    async def claim(
+        self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
+    ) -> Held | None:
+        terms = Terms(lease_seconds, tuple(continues), limits)
+        return await self._database.write(lambda tx: claim(tx, claimant, terms))
 
     async def checkpoint(self, worker: str, saves: Sequence[Save]) -> Sequence[Saved]:
         return await self._database.write(lambda tx: checkpoint(tx, worker, saves), synced=False)

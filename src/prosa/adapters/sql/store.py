@@ -7,7 +7,7 @@ import msgspec
 
 from prosa.adapters.sql.accounts import SqlSignIns, SqlUsers
 from prosa.adapters.sql.chats import SqlChats
-from prosa.adapters.sql.database import open_database
+from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.reads import SqlReads
 from prosa.adapters.sql.runs import SqlRuns
 from prosa.adapters.sql.sweeps import SqlSweeps
@@ -29,8 +29,8 @@ class Store(msgspec.Struct, frozen=True):
 async def open_store(url: str, *, pool_size: int = 10) -> AsyncIterator[Store]:
     """Open a store whose schema is current (migrate.py). Leaving it lets transactions end and closes connections.
 
-    ``url`` names the driver: ``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``. ``pool_size`` is for
-    PostgreSQL; SQLite has one writer. Nothing is connected before the first call. Raises BadConfig.
+    ``url``: ``sqlite:///path`` or ``postgresql://…``, with or without a driver. ``pool_size`` is for PostgreSQL;
+    SQLite has one writer. Nothing is connected before the first call. Raises BadConfig.
     """
     async with open_database(url, pool_size=pool_size) as database:
         yield Store(

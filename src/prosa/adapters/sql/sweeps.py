@@ -44,8 +44,8 @@ class SqlSweeps:
     async def orphans(self, worker: str, lease_seconds: float, limit: int) -> Sequence[Job]:
         return await self._database.read(lambda tx: _orphans(tx, worker, lease_seconds, limit))
 
-    async def undispatched(self, pool: str, limit: int, limits: Limits) -> Sequence[Job]:
-        return await self._database.write(lambda tx: _undispatched(tx, pool, limit, limits))
+    async def undispatched(self, pool: str, ready: int, limits: Limits) -> Sequence[Job]:
+        return await self._database.write(lambda tx: _undispatched(tx, pool, ready, limits))
 
     async def promote(self, limits: Limits, limit: int) -> Sequence[Job]:
         return await self._database.write(lambda tx: _promote(tx, limits, limit))
@@ -67,10 +67,14 @@ def _orphans(tx: Connection, worker: str, lease_seconds: float, limit: int) -> t
     return jobs(tx.execute(query.order_by(runs.c.started_at, runs.c.id).limit(limit)))
 
 
-def _undispatched(tx: Connection, pool: str, limit: int, limits: Limits) -> tuple[Job, ...]:
+def _undispatched(tx: Connection, pool: str, ready: int, limits: Limits) -> tuple[Job, ...]:
+    queued = (runs.c.pool == pool, is_in(RunState.QUEUED))
+    missing = tx.execute(select(func.count()).select_from(runs).where(*queued)).scalar_one() - ready
+    if missing <= 0:
+        return ()
     due = or_(runs.c.dispatched_at.is_(None), runs.c.dispatched_at <= NowPlus(-_pause(limits)))
-    query = select(runs.c.id, runs.c.pool).where(runs.c.pool == pool, is_in(RunState.QUEUED), due)
-    oldest = query.order_by(runs.c.queued_at, runs.c.id).limit(limit)
+    query = select(runs.c.id, runs.c.pool).where(*queued, due)
+    oldest = query.order_by(runs.c.queued_at, runs.c.id).limit(missing)
     found = tx.execute(oldest.with_for_update(key_share=True, skip_locked=True)).all()
     if found:
         told = {"dispatches": runs.c.dispatches + 1, "dispatched_at": Now()}

@@ -1,0 +1,81 @@
+"""PostgreSQL: a pool of asyncpg connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from prosa.adapters.sql.database import WAIT_SECONDS, Work
+from prosa.adapters.sql.failures import mapped
+
+T = TypeVar("T")
+
+CONNECT_SECONDS: Final = 5.0
+
+
+class PostgresDatabase:
+    """See database.Database. ``tasks`` owns the transactions, so that they outlive a caller that is cancelled."""
+
+    def __init__(self, engine: AsyncEngine, tasks: asyncio.TaskGroup) -> None:
+        self._synced = engine
+        self._unsynced = engine.execution_options(prosa_synced=False)
+        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._tasks = tasks
+
+    async def read(self, work: Work[T]) -> T:
+        with mapped():
+            async with self._reads.connect() as connection:
+                return await connection.run_sync(work)
+
+    async def write(self, work: Work[T], *, synced: bool = True) -> T:
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tasks.create_task(self._settle(work, answer, synced=synced))
+        return await answer
+
+    async def _settle(self, work: Work[T], answer: asyncio.Future[T], *, synced: bool) -> None:
+        try:
+            result = await self._transact(work, synced=synced)
+        except Exception as error:  # noqa: BLE001 - one job: whatever went wrong is its caller's to handle
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+        finally:
+            answer.cancel()  # no effect on an answer; nobody waits for a job that was itself cancelled
+
+    async def _transact(self, work: Work[T], *, synced: bool) -> T:
+        with mapped():
+            async with (self._synced if synced else self._unsynced).begin() as connection:
+                return await connection.run_sync(work)
+
+
+@asynccontextmanager
+async def open_postgresql(url: URL, *, pool_size: int) -> AsyncIterator[PostgresDatabase]:
+    engine = _engine(url, pool_size)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield PostgresDatabase(engine, tasks)
+    finally:
+        await engine.dispose()
+
+
+def _engine(url: URL, size: int) -> AsyncEngine:
+    connect: dict[str, Any] = {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": WAIT_SECONDS,
+        "server_settings": {"application_name": "prosa", "jit": "off"},
+    }
+    engine = create_async_engine(
+        url, pool_size=size, max_overflow=size, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=connect
+    )
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Connection) -> None:
+        if not connection.get_execution_options().get("prosa_synced", True):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+
+    return engine
