@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from prosa.adapters.sql.chats import DELETED
 from prosa.adapters.sql.columns import Now
@@ -20,6 +20,25 @@ from prosa.core.run import RunState
 from prosa.core.work import Ask, Receipt
 
 _TITLE_CHARACTERS: Final = 60
+
+_request: Final = (
+    select(
+        runs.c.id,
+        runs.c.chat_id,
+        runs.c.message_id,
+        runs.c.kind,
+        runs.c.asked_parent,
+        runs.c.asked_model,
+        messages.c.text.label("question"),
+    )
+    .join_from(runs, messages, and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.message_id))
+    .where(runs.c.user_id == bindparam("user"), runs.c.request_id == bindparam("request"))
+)
+_counts: Final = select(
+    func.count().filter(live).label("live"),
+    func.count().filter(is_in(RunState.WAITING)).label("waiting"),
+    func.count().filter(runs.c.chat_id == bindparam("chat")).label("chat"),
+).where(runs.c.user_id == bindparam("user"), unfinished)
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -47,9 +66,7 @@ def accept(tx: Connection, ask: Ask, limits: Limits) -> Receipt:
 
 def _asked_before(tx: Connection, ask: Ask) -> Receipt | None:
     """The first answer to the same request, asked before any limit (L10). Raises IdConflict for another content."""
-    question = and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.message_id)
-    query = select(runs, messages.c.text.label("question")).join_from(runs, messages, question)
-    found = tx.execute(query.where(runs.c.user_id == ask.user, runs.c.request_id == ask.id)).first()
+    found = tx.execute(_request, {"user": ask.user, "request": ask.id}).first()
     if found is None:
         return None
     if _content(ask, found.chat_id) != _stored_content(found):
@@ -126,13 +143,7 @@ def _unknown_reply(reply: UUID | None) -> NotFound:
 
 def _state(tx: Connection, ask: Ask, chat: UUID, limits: Limits) -> RunState:
     """Waiting behind the chat's unfinished run (L5) or the user's N others (L9). Raises TooManyWaiting."""
-    count = func.count()
-    counts = select(
-        count.filter(live).label("live"),
-        count.filter(is_in(RunState.WAITING)).label("waiting"),
-        count.filter(runs.c.chat_id == chat).label("chat"),
-    ).where(runs.c.user_id == ask.user, unfinished)
-    now = tx.execute(counts).one()
+    now = tx.execute(_counts, {"user": ask.user, "chat": chat}).one()
     if now.live < limits.user_runs and not now.chat:
         return RunState.QUEUED
     if now.waiting >= limits.user_waiting:

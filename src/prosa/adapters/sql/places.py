@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select, tuple_
 
 from prosa.adapters.sql.columns import NowPlus
 from prosa.adapters.sql.rows import is_in
@@ -16,23 +16,6 @@ from prosa.core.run import RunState
 _ALIVE_SECONDS: Final = 5.0
 _SAMPLE: Final = 20
 """Runs whose time is averaged."""
-
-
-def position_of(tx: Connection, run: UUID) -> int:
-    """1 for the next in line, 0 for a run that runs or is over."""
-    return tx.execute(select(_position()).where(runs.c.id == run)).scalar_one()
-
-
-def places(tx: Connection, asked: Sequence[UUID]) -> list[Place]:
-    """The places of those that wait."""
-    waits = is_in(RunState.WAITING, RunState.QUEUED)
-    query = select(runs.c.id, runs.c.pool, _position().label("position")).where(runs.c.id.in_(asked), waits)
-    found = tx.execute(query).all()
-    if not found:
-        return []
-    slots = _slots(tx)
-    usual = {pool: _usual_seconds(tx, pool) for pool in {run.pool for run in found}}
-    return [Place(run.id, run.position, eta(run.position, slots, usual[run.pool])) for run in found]
 
 
 def _position() -> ColumnElement[int]:
@@ -48,6 +31,27 @@ def _position() -> ColumnElement[int]:
     return case(
         (waits, queue + of_user.correlate(runs).scalar_subquery() + 1), (is_in(RunState.QUEUED), queue + 1), else_=0
     )
+
+
+_POSITION: Final = _position()
+_position_of: Final = select(_POSITION).where(runs.c.id == bindparam("run"))
+
+
+def position_of(tx: Connection, run: UUID) -> int:
+    """1 for the next in line, 0 for a run that runs or is over."""
+    return tx.execute(_position_of, {"run": run}).scalar_one()
+
+
+def places(tx: Connection, asked: Sequence[UUID]) -> list[Place]:
+    """The places of those that wait."""
+    waits = is_in(RunState.WAITING, RunState.QUEUED)
+    query = select(runs.c.id, runs.c.pool, _POSITION.label("position")).where(runs.c.id.in_(asked), waits)
+    found = tx.execute(query).all()
+    if not found:
+        return []
+    slots = _slots(tx)
+    usual = {pool: _usual_seconds(tx, pool) for pool in {run.pool for run in found}}
+    return [Place(run.id, run.position, eta(run.position, slots, usual[run.pool])) for run in found]
 
 
 def _slots(tx: Connection) -> int:

@@ -6,7 +6,7 @@ Order of locks: the user's row, then runs. Nobody who holds a run's row waits fo
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from prosa.adapters.sql.columns import Now, NowPlus
 from prosa.adapters.sql.rows import Record, is_in, jobs, live, unfinished
@@ -17,14 +17,33 @@ from prosa.core.run import End, Finish, RunState
 
 STOPPED: Final = End(RunState.STOPPED, Finish.STOPPED)
 
+# What every transaction needs is built once: SQLAlchemy takes longer to put a statement together than to run it.
+_one_user: Final = select(users.c.id).where(users.c.id == bindparam("user"))
+_user: Final = _one_user.with_for_update(key_share=True)
+_try_user: Final = _one_user.with_for_update(key_share=True, skip_locked=True)
+_running: Final = select(func.count()).select_from(runs).where(runs.c.user_id == bindparam("user"), unfinished, live)
+
+
+def _first_in_chat() -> ColumnElement[bool]:
+    """The run has no unfinished one before it in its chat (L5)."""
+    before = runs.alias("before")
+    same = before.c.chat_id == runs.c.chat_id
+    return (
+        ~select(before.c.id)
+        .where(same, before.c.user_id == runs.c.user_id, before.c.ordinal < runs.c.ordinal, before.c.ended_at.is_(None))
+        .exists()
+    )
+
+
+FIRST_IN_CHAT: Final = _first_in_chat()
+
 
 def lock_user(tx: Connection, user: UUID, *, skip_locked: bool = False) -> bool:
     """FOR NO KEY UPDATE, so that rows may go on referring to the user. SQLite's transaction has locked all already.
 
     False: there is no such user, or (``skip_locked``) another transaction works on it.
     """
-    query = select(users.c.id).where(users.c.id == user)
-    return tx.execute(query.with_for_update(key_share=True, skip_locked=skip_locked)).first() is not None
+    return tx.execute(_try_user if skip_locked else _user, {"user": user}).first() is not None
 
 
 def lock_run(tx: Connection, *conditions: ColumnElement[bool], skip_locked: bool = False) -> Record | None:
@@ -77,13 +96,11 @@ def promote_user(
     ``told``: the caller hands the jobs to somebody who dispatches them; otherwise the next sweep does.
     ``room``: at most so many.
     """
-    count = select(func.count()).select_from(runs).where(runs.c.user_id == user, unfinished, live)
-    running = tx.execute(count).scalar_one()
-    free = limits.user_runs - running
+    free = limits.user_runs - tx.execute(_running, {"user": user}).scalar_one()
     if free <= 0:
         return ()
     waiting = (runs.c.user_id == user, is_in(RunState.WAITING))
-    oldest = select(runs.c.id, runs.c.pool).where(*waiting, first_in_chat())
+    oldest = select(runs.c.id, runs.c.pool).where(*waiting, FIRST_IN_CHAT)
     found = tx.execute(
         oldest.order_by(runs.c.created_at, runs.c.id).limit(free if room is None else min(free, room))
     ).all()
@@ -94,17 +111,6 @@ def promote_user(
             .values(queued(runs.c.start_seconds, told=told))
         )
     return jobs(found)
-
-
-def first_in_chat() -> ColumnElement[bool]:
-    """The run has no unfinished one before it in its chat (L5)."""
-    before = runs.alias("before")
-    same = before.c.chat_id == runs.c.chat_id
-    return (
-        ~select(before.c.id)
-        .where(same, before.c.user_id == runs.c.user_id, before.c.ordinal < runs.c.ordinal, before.c.ended_at.is_(None))
-        .exists()
-    )
 
 
 def queued(start_seconds: float | ColumnElement[float], *, told: bool = True) -> dict[str, object]:

@@ -22,7 +22,7 @@ from prosa.adapters.sql.columns import Now, NowPlus
 from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.insertion import insert_or
 from prosa.adapters.sql.rows import Record, is_in, jobs, read_rows
-from prosa.adapters.sql.steps import end_locked, first_in_chat, lock_run, lock_user, promote_user
+from prosa.adapters.sql.steps import FIRST_IN_CHAT, end_locked, lock_run, lock_user, promote_user
 from prosa.adapters.sql.tables import runs, sessions, workers
 from prosa.core.errors import Failed, NoWorker, RunTimeout
 from prosa.core.events import Job
@@ -93,7 +93,7 @@ def _promote(tx: Connection, limits: Limits, limit: int) -> tuple[Job, ...]:
     """Users who wait for nothing: none of their chats' runs and not their own N."""
     others = runs.alias("others")
     taken = select(func.count()).select_from(others).where(others.c.user_id == runs.c.user_id, is_in(*LIVE, of=others))
-    idle = and_(first_in_chat(), taken.scalar_subquery() < limits.user_runs)
+    idle = and_(FIRST_IN_CHAT, taken.scalar_subquery() < limits.user_runs)
     waiting = select(runs.c.user_id).where(is_in(RunState.WAITING), idle).distinct().limit(limit)
     promoted: list[Job] = []
     for user in tx.execute(waiting).scalars().all():
