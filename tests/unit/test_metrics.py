@@ -8,7 +8,7 @@ def first(kind: Kind, *, labelled: bool) -> Metric:
 
 
 def line(metrics: PrometheusMetrics, start: str) -> str:
-    rows = metrics.exposition().decode().splitlines()
+    rows = metrics.render().decode().splitlines()
     return next((row for row in rows if row.startswith(f"prosa_{start}")), "")
 
 

@@ -1,0 +1,143 @@
+"""``prosa doctor``: what is configured, whether it works, and what to do where it does not."""
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator, Awaitable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from prosa import bootstrap
+from prosa.core.errors import ProsaError
+from prosa.ports import Engine
+from prosa.redaction import hidden
+from prosa.settings import Settings
+
+CHECK_SECONDS: Final = 60.0
+CONNECT_SECONDS: Final = 5.0
+FREE_BYTES: Final = 200 * 1024 * 1024
+
+
+class Verdict(StrEnum):
+    GOOD = "ok"
+    DOUBTFUL = "warn"
+    BAD = "fail"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What was looked at, how it stands, and what to do."""
+
+    subject: str
+    verdict: Verdict
+    text: str
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Every finding as soon as it is known; nothing is changed, and none raises."""
+    yield Finding("settings", Verdict.GOOD, "Read without errors; `prosa config` shows where each value came from.")
+    for warning in settings.warnings:
+        yield Finding("settings", Verdict.DOUBTFUL, warning)
+    yield folder(settings.data_dir)
+    yield await _database(settings)
+    yield await _broker(settings.broker_url)
+    async for finding in _models(settings):
+        yield finding
+    yield await port(settings.host, settings.port)
+
+
+def folder(path: Path) -> Finding:
+    """Whether the data folder can hold what is written to it."""
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir():
+        return Finding("data folder", Verdict.BAD, f"{there} is no folder. Choose another with PROSA_DATA_DIR.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding("data folder", Verdict.BAD, f"{there} cannot be written. Change its owner, or PROSA_DATA_DIR.")
+    free = shutil.disk_usage(there).free
+    if free < FREE_BYTES:
+        return Finding("data folder", Verdict.DOUBTFUL, f"{path}: only {free // 1024**2} MB are free. Make room.")
+    made = "" if there == path else " (made at the first start)"
+    return Finding("data folder", Verdict.GOOD, f"{path}{made}: {free // 1024**2} MB are free.")
+
+
+async def port(host: str, number: int) -> Finding:
+    """Whether ``prosa serve`` can listen there, or does already."""
+    address = f"http://{host}:{number}"
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, number, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, where = found[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+    except OSError as error:
+        if await _is_prosa(address):
+            return Finding("address", Verdict.GOOD, f"Prosa is serving at {address} now.")
+        return Finding(
+            "address", Verdict.BAD, f"{address} cannot be used: {error.strerror}. Choose another PROSA_PORT."
+        )
+    return Finding("address", Verdict.GOOD, f"{address} is free.")
+
+
+async def _is_prosa(address: str) -> bool:
+    timeout = aiohttp.ClientTimeout(total=CONNECT_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(f"{address}/api/info") as response:
+            return b'"prosa"' in await response.read()
+    except (aiohttp.ClientError, OSError):
+        return False
+
+
+async def _database(settings: Settings) -> Finding:
+    return _no_file_yet(settings) or await _checked("database", bootstrap.store_check(settings))
+
+
+def _no_file_yet(settings: Settings) -> Finding | None:
+    file = Path(settings.database_url.partition(":///")[2])
+    if not settings.embedded_database or file.exists():
+        return None
+    return Finding("database", Verdict.GOOD, f"{file} does not exist yet; it is made at the first start.")
+
+
+async def _broker(url: str | None) -> Finding:
+    if url is None:
+        return Finding("broker", Verdict.GOOD, "Inside the process: one process serves everybody.")
+    parts = urlsplit(url)
+    where = f"{parts.hostname}:{parts.port or 5672}"
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
+    except OSError as error:
+        return Finding(
+            "broker", Verdict.BAD, f"There is no answer from {where}: {error}. Start it, or PROSA_BROKER_URL."
+        )
+    writer.close()
+    return Finding("broker", Verdict.GOOD, f"{where} accepts connections.")
+
+
+async def _models(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with bootstrap.engines(settings) as engines:
+            for name, engine in engines.items():
+                yield await _model(name, engine)
+    except ProsaError as error:
+        yield Finding("models", Verdict.BAD, error.message)
+
+
+async def _model(name: str, engine: Engine) -> Finding:
+    return await _checked(f"model {name}", engine.check())
+
+
+async def _checked(subject: str, check: Awaitable[str]) -> Finding:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return Finding(subject, Verdict.GOOD, hidden(await check))
+    except ProsaError as error:
+        return Finding(subject, Verdict.BAD, hidden(error.message))
+    except OSError as error:
+        said = str(error) or f"no answer in {CHECK_SECONDS:.0f} s"
+        return Finding(subject, Verdict.BAD, f"{hidden(said)}. Correct that and look again.")

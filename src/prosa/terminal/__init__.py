@@ -1,0 +1,1 @@
+"""``prosa chat``: a client in a terminal, over the same protocol as everybody's."""
