@@ -8,7 +8,7 @@ def first(kind: Kind, *, labelled: bool) -> Metric:
 
 
 def line(metrics: PrometheusMetrics, start: str) -> str:
-    rows = metrics.render().decode().splitlines()
+    rows = metrics.exposition().decode().splitlines()
     return next((row for row in rows if row.startswith(f"prosa_{start}")), "")
 
 

@@ -104,7 +104,7 @@ class PrometheusMetrics:
         if gauge is not None:
             gauge.set(value)
 
-    def render(self) -> bytes:
+    def exposition(self) -> bytes:
         """Everything in Prometheus' text format (``CONTENT_TYPE``)."""
         return generate_latest(self.registry)
 
