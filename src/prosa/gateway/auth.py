@@ -8,7 +8,7 @@ from prosa.core.events import SignInRevoked
 from prosa.gateway import schemas
 from prosa.gateway.caller import Caller, Gateway, SameSite
 from prosa.gateway.credentials import COOKIE, secret_of
-from prosa.gateway.documents import WITH_BODY, operation
+from prosa.gateway.documents import WITH_BODY, Document, operation
 from prosa.gateway.parts import Parts
 
 
@@ -106,7 +106,8 @@ def _secure(request: Request, parts: Parts) -> bool:
 
 def router() -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["accounts"])
-    post, change = routes.add_api_route, {"methods": ["POST"], "dependencies": [SameSite]}
+    post = routes.add_api_route
+    change: Document = {"methods": ["POST"], "dependencies": [SameSite]}
     refused = (*WITH_BODY, "rate_limited")
     made = operation(
         "Sign up", *refused, "bad_username", "bad_password", "sign_up_closed", "username_taken", signed_in=False

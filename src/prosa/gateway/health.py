@@ -12,7 +12,7 @@ from prosa.core.run import RunState
 from prosa.gateway import schemas
 from prosa.gateway.caller import Gateway
 from prosa.gateway.credentials import secret_of
-from prosa.gateway.documents import operation
+from prosa.gateway.documents import Document, operation
 from prosa.gateway.parts import Parts
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -69,7 +69,9 @@ def router() -> APIRouter:
         described["responses"].update(away)
         routes.add_api_route(path, health, name=summary.lower(), **described)
     routes.add_api_route("/health/live", live, **operation("Liveness", signed_in=False))
-    text = {200: {"description": "Metrics.", "content": {"text/plain": {"example": "prosa_sockets 12.0\n"}}}}
+    text: dict[int | str, Document] = {
+        200: {"description": "Metrics.", "content": {"text/plain": {"example": "prosa_sockets 12.0\n"}}}
+    }
     exposed = operation("Metrics", "not_signed_in", signed_in=False, responses=text)
     routes.add_api_route("/metrics", metrics, response_class=Response, **exposed)
     return routes

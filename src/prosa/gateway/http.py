@@ -1,5 +1,6 @@
 """Chats, messages and runs over HTTP: each route asks one use-case and answers."""
 
+from enum import Enum
 from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
@@ -109,7 +110,8 @@ def router() -> APIRouter:
 
 
 def _chats(routes: APIRouter) -> None:
-    one, tags = "/chats/{chat}", ["chats"]
+    one = "/chats/{chat}"
+    tags: list[str | Enum] = ["chats"]
     found = ("not_found", "bad_id")
     add = routes.add_api_route
     add("/chats", page, tags=tags, **operation("List chats", "bad_request"))
@@ -123,7 +125,7 @@ def _chats(routes: APIRouter) -> None:
 def _messages(routes: APIRouter) -> None:
     messages = "/chats/{chat}/messages"
     refused = (*WITH_BODY, "not_found", "bad_id", "id_conflict", "unknown_model", "too_many_waiting", "storage_full")
-    options = {"methods": ["POST"], "status_code": 202, "tags": ["messages"]}
+    options: Document = {"methods": ["POST"], "status_code": 202, "tags": ["messages"]}
     sent = operation("Send a message", *refused, "text_too_long")
     routes.add_api_route(messages, send, **options, **sent)
     again = operation("Ask for another reply", *refused, "not_ended")
@@ -131,7 +133,8 @@ def _messages(routes: APIRouter) -> None:
 
 
 def _runs(routes: APIRouter) -> None:
-    one, tags = "/runs/{run}", ["runs"]
+    one = "/runs/{run}"
+    tags: list[str | Enum] = ["runs"]
     found = ("not_found", "bad_id")
     add = routes.add_api_route
     add(one, run_, name="run", tags=tags, **operation("Read a run", *found))

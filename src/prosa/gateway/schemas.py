@@ -138,7 +138,7 @@ class Token(BaseModel):
     model_config = _example({"access_token": "a-long-secret", "token_type": "bearer", "expires_in": 2592000})
 
     access_token: str
-    token_type: Literal["bearer"] = Field("bearer")
+    token_type: Literal["bearer"] = Field(default="bearer")
     expires_in: int
 
 
