@@ -3,10 +3,10 @@
 from uuid import UUID, uuid4
 
 import pytest
-from tests.http.world import Person, World, problem
 
 from prosa.core.events import ChatTouched
 from prosa.core.run import End, Failure, Finish, RunState, Usage
+from tests.http.world import Person, World, problem
 
 DONE = End(RunState.DONE, Finish.STOP, Usage(3, 2))
 FAILED = End(RunState.FAILED, failure=Failure("model_broke", "The model broke.", True))

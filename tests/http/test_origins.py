@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from starlette.datastructures import Headers
-from tests.http.world import BASE, PASSWORD, Person, World, open_world, problem
 
 from prosa.gateway.credentials import origin_allowed, secret_of
+from tests.http.world import BASE, PASSWORD, Person, World, open_world, problem
 
 FOREIGN: list[dict[str, str]] = [
     {"origin": "https://evil.test"},

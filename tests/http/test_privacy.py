@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+
 from tests.http.world import Person, World, problem
 
 FRESH = "00000000-0000-7000-8000-00000000000a"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.http.world import PASSWORD, Person, World, open_world, problem
 
 from prosa.adapters.tokens import SystemTokens
+from tests.http.world import PASSWORD, Person, World, open_world, problem
 
 ANA = {"username": "ana", "password": PASSWORD}
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,6 +13,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 from fastapi import FastAPI
+from prometheus_client import generate_latest
 from sqlalchemy import create_engine
 from starlette.types import ASGIApp, Message
 
@@ -162,7 +164,7 @@ def _assembled(
         hub=hub,
         reads=store.reads,
         metrics=metrics,
-        exposition=metrics.render,
+        exposition=partial(generate_latest, metrics.registry),
         clock=clock,
         throttle=Throttle(clock, on=throttled),
         limits=LIMITS,

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from prosa.core.cursor import Cursor
 from prosa.core.errors import NotSignedIn, ProsaError
-from prosa.core.protocol import Delta, Done, Failed, ServerMessage, Snapshot, encode
+from prosa.core.protocol import Delta, Done, Failed, ServerMessage, Snapshot, Started, encode
 from prosa.core.relay import Row
 from prosa.gateway.problems import API_HEADERS
 from prosa.ports import Clock
@@ -60,11 +60,13 @@ def cursor(row: Row, at: Position) -> Cursor:
 def beyond(at: Position, message: ServerMessage) -> ServerMessage | None:
     """The message as news for a reader who is ``at``: only the characters that it misses, None where it has all.
 
-    The text of an attempt only ever grows, so a snapshot of it is a tail for who holds its beginning. A gateway
-    that has read less than the reader holds (it only knows what was saved) must not make the reader's text shrink.
+    The text of an attempt only ever grows, so a snapshot of it is a tail for who holds its beginning. A gateway may
+    know less than the reader holds (only what was saved, or an earlier attempt): it must not make the text shrink.
     """
-    if not isinstance(message, (Delta, Snapshot)) or message.attempt != at.attempt or not at.attempt:
+    if not isinstance(message, (Started, Delta, Snapshot)) or message.attempt > at.attempt:
         return message
+    if isinstance(message, Started) or message.attempt < at.attempt:
+        return None
     first = message.start if isinstance(message, Delta) else 1
     if message.seq <= at.seq:
         return None
@@ -101,7 +103,7 @@ def written(at: Position, messages: Iterable[ServerMessage]) -> tuple[bytes, Pos
 class EventStream(Response):
     """The answer that streams what ``follow`` yields from ``at`` on.
 
-    It ends with the run, when the reader leaves, when the reader takes nothing for ``SEND_SECONDS``, or within
+    It ends with the run, when the reader leaves, when the reader takes nothing for ``send_seconds``, or within
     ``RECHECK_SECONDS`` of the next event after ``recheck`` (the sign-in) raised NotSignedIn.
     """
 
@@ -113,6 +115,8 @@ class EventStream(Response):
         at: Position,
         clock: Clock,
         recheck: Callable[[], Awaitable[object]],
+        *,
+        send_seconds: float = SEND_SECONDS,
     ) -> None:
         super().__init__(headers=HEADERS)
         # The length is unknown: what the base class measured is of its empty body.
@@ -122,6 +126,7 @@ class EventStream(Response):
         self._clock = clock
         self._recheck = recheck
         self._checked = clock.monotonic()
+        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with asyncio.TaskGroup() as group:
@@ -164,7 +169,7 @@ class EventStream(Response):
             log.info("events.sign_in_unchecked", error=error.message)
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        async with asyncio.timeout(SEND_SECONDS):
+        async with asyncio.timeout(self._send_seconds):
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
