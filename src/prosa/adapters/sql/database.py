@@ -4,8 +4,9 @@ Work is a plain function of a connection, so a transaction reads as straight cod
 the way that is cheapest there: SQLite in a thread of its own, PostgreSQL in a greenlet over asyncpg.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,11 +17,13 @@ WAIT_SECONDS: Final = 15.0
 """For a turn, a connection, or a statement; then the store is unavailable."""
 
 
-class Database(Protocol):
+class Database(ABC):
     """Runs work in transactions. Drivers' errors come out as ours (failures.py)."""
 
+    @abstractmethod
     async def read(self, work: Work[T]) -> T: ...
 
+    @abstractmethod
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         """One transaction, committed when this returns; changed nothing when it raises.
 

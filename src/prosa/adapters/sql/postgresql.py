@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from prosa.adapters.sql.database import WAIT_SECONDS, Work
+from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work
 from prosa.adapters.sql.failures import mapped
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ T = TypeVar("T")
 CONNECT_SECONDS: Final = 5.0
 
 
-class PostgresDatabase:
+class PostgresDatabase(Database):
     """See database.Database. ``tasks`` owns the transactions, so that they outlive a caller that is cancelled."""
 
     def __init__(self, engine: AsyncEngine, tasks: asyncio.TaskGroup) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from prosa.adapters.sql.database import WAIT_SECONDS, Work
+from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work
 from prosa.adapters.sql.failures import mapped
 from prosa.core.errors import StoreUnavailable
 
@@ -57,7 +57,7 @@ class Line:
         self._engine.dispose()
 
 
-class SqliteDatabase:
+class SqliteDatabase(Database):
     """See database.Database."""
 
     def __init__(self, writer: Line, readers: Line) -> None:

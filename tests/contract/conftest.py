@@ -1,0 +1,95 @@
+"""Fixtures of the contract tests: each law of the store is asked of SQLite, and of PostgreSQL where there is one."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from prosa.adapters.sql.migrate import migrate
+from prosa.adapters.sql.store import open_store
+from tests.contract.scene import Scene
+
+# A server on which the tests make and drop their own databases, such as postgresql://postgres@127.0.0.1.
+SERVER = os.environ.get("PROSA_TEST_POSTGRES_URL")  # noqa: TID251 - a setting of the tests, not of Prosa
+BACKENDS = ("sqlite", "postgresql") if SERVER else ("sqlite",)
+
+
+async def on_server(statement: str) -> None:
+    """Run a statement outside of any transaction on the server of the tests."""
+    url = make_url(SERVER or "").set(drivername="postgresql+asyncpg", database="postgres")
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
+def on_database(name: str) -> str:
+    url = make_url(SERVER or "").set(drivername="postgresql+asyncpg", database=name)
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file, which each test gets a copy of."""
+    path = tmp_path_factory.mktemp("template") / "prosa.db"
+    await migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+async def postgresql_template() -> AsyncIterator[str]:
+    name = f"prosa_test_{uuid4().hex}"
+    await on_server(f"CREATE DATABASE {name}")
+    await migrate(on_database(name))
+    yield name
+    await on_server(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def template(backend: str, request: pytest.FixtureRequest) -> str:
+    """A migrated database to copy: a file, or a database's name. Only the one that is asked for is made."""
+    return str(request.getfixturevalue(f"{backend}_template"))
+
+
+@pytest.fixture
+async def url(backend: str, template: str, tmp_path: Path) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    if backend == "sqlite":
+        shutil.copy(template, tmp_path / "prosa.db")
+        yield f"sqlite:///{tmp_path}/prosa.db"
+        return
+    name = f"prosa_test_{uuid4().hex}"
+    await on_server(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield on_database(name)
+    await on_server(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_url(backend: str, tmp_path: Path) -> AsyncIterator[str]:
+    """A database without a table."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path}/prosa.db"
+        return
+    name = f"prosa_test_{uuid4().hex}"
+    await on_server(f"CREATE DATABASE {name}")
+    yield on_database(name)
+    await on_server(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def scene(url: str) -> AsyncIterator[Scene]:
+    """A store with one user."""
+    async with open_store(url) as store:
+        opened = Scene(store, url)
+        opened.user = await opened.person("ana")
+        yield opened

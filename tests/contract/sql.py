@@ -1,0 +1,18 @@
+"""SQL by hand, as people and other programs write it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from prosa.adapters.sql.opening import open_database
+
+
+async def raw(url: str, statement: str) -> Sequence[tuple[object, ...]]:
+    """The rows of a statement, committed; no types of ours are between."""
+
+    def work(tx: Connection) -> list[tuple[object, ...]]:
+        result = tx.execute(text(statement))
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    async with open_database(url) as database:
+        return await database.write(work)
