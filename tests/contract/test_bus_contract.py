@@ -1,7 +1,7 @@
 """The laws of the bus, for every adapter. What an adapter may lose is written in ``ports.Bus``; nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -16,9 +16,9 @@ from prosa.ports import Bus, Delivery
 POOL = "default"
 
 
-@pytest.fixture(params=["memory"])
-def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
-    yield MemoryBus(NullMetrics())
+@pytest.fixture
+def bus() -> Bus:
+    return MemoryBus(NullMetrics())
 
 
 async def soon(deliveries: AsyncIterator[Delivery]) -> Delivery:

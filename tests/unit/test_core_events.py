@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from prosa.core import events
-from prosa.core.events import Bulletin, Frame, Job, Listen, Over, RunEnded, TextAdded
+from prosa.core.events import Bulletin, Frame, Job, Listen, Over, RunEnded, RunEvent, TextAdded
 from prosa.core.run import End, Finish, RunState, Usage
 
 RUN = uuid4()
@@ -25,7 +25,7 @@ def test_a_job_survives_the_codec_and_its_envelope_is_three_fields_in_order() ->
 
 def test_a_frame_gives_back_its_events_in_order() -> None:
     end = RunEnded(RUN, 7, 1, 2, End(RunState.DONE, Finish.STOP, Usage(3, 1)))
-    sent = [TextAdded(RUN, 7, 1, 1, 2, "ab"), end]
+    sent: list[RunEvent] = [TextAdded(RUN, 7, 1, 1, 2, "ab"), end]
     frame = events.decode_mail(events.encode(events.frame("wk-1", sent)))
     assert isinstance(frame, Frame)
     assert events.run_events(frame) == (sent, 0)

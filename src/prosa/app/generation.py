@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from prosa.app.outbox import Outbox
+from prosa.core.chat import Role, Turn
 from prosa.core.desk import Interruption, Work
 from prosa.core.errors import EngineFailed, Failed, InternalFailure, ModelBroke, ModelMissing, RunTimeout, Unavailable
 from prosa.core.events import Job, Over, Taken
@@ -34,6 +35,7 @@ class Generation:
         bus: Bus,
         engines: Mapping[str, Engine],
         fallbacks: Mapping[str, str],
+        systems: Mapping[str, str],
         outbox: Outbox,
         clock: Clock,
         limits: Limits,
@@ -43,6 +45,7 @@ class Generation:
         self._bus = bus
         self._engines = engines
         self._fallbacks = fallbacks
+        self._systems = systems
         self._outbox = outbox
         self._clock = clock
         self._limits = limits
@@ -119,7 +122,7 @@ class Generation:
     async def _attempt(self, work: Work, engine: Engine) -> Finished | None:
         if work.interruption is not None:
             return None
-        prompt = Prompt(work.run, work.held.turns, work.reply.text)
+        prompt = Prompt(work.run, self._turns(work), work.reply.text)
         with suppress(TimeoutError):
             async with asyncio.timeout(work.held.seconds_left) as scope:
                 self._scopes[work.run] = scope
@@ -128,6 +131,10 @@ class Generation:
                 finally:
                     self._scopes.pop(work.run, None)
         return None
+
+    def _turns(self, work: Work) -> tuple[Turn, ...]:
+        system = self._systems.get(work.held.row.model)
+        return (Turn(Role.SYSTEM, system), *work.held.turns) if system else work.held.turns
 
     async def _pump(self, work: Work, engine: Engine, prompt: Prompt) -> Finished:
         first = True

@@ -103,6 +103,7 @@ class Hub:
         sign_ins: SignIns,
         clock: Clock,
         metrics: Metrics,
+        revoked: Callable[[UUID, UUID | None], None],
     ) -> None:
         self.name = name
         self._bus = bus
@@ -111,6 +112,7 @@ class Hub:
         self._sign_ins = sign_ins
         self._clock = clock
         self._metrics = metrics
+        self._forget = revoked
         self._watched: dict[UUID, _Watched] = {}
         self._members: dict[UUID, set[Member]] = {}
         self._notices: list[BulletinNotice] = []
@@ -330,6 +332,7 @@ class Hub:
                 self._revoked(notice)
 
     def _revoked(self, notice: SignInRevoked) -> None:
+        self._forget(notice.user, notice.session)
         for member in tuple(self._members.get(notice.user, ())):
             if notice.session in (None, member.session):
                 member.sign_out()
