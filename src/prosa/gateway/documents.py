@@ -9,12 +9,13 @@ from fastapi.openapi.utils import get_openapi
 
 from prosa.core.errors import ProsaError
 from prosa.gateway import problems
+from prosa.gateway import schemas as bodies
 from prosa.gateway.credentials import COOKIE
 from prosa.gateway.problems import MEDIA_TYPE, STATUS, Problem
 
 Document = dict[str, Any]
 
-ALWAYS: Final = ("internal", "store_unavailable", "overloaded")
+STORED: Final = ("store_unavailable", "overloaded")
 WITH_BODY: Final = ("bad_frame", "bad_request", "bad_text", "too_large", "request_timeout", "forbidden_origin")
 SIGNED_IN: Final = ("not_signed_in",)
 SECURITY: Final[list[dict[str, list[str]]]] = [{"cookie": []}, {"bearer": []}]
@@ -29,10 +30,17 @@ _DESCRIPTION: Final = (
 
 
 def operation(
-    summary: str, *codes: str, signed_in: bool = True, responses: dict[int | str, Any] | None = None
+    summary: str,
+    *codes: str,
+    signed_in: bool = True,
+    stored: bool = True,
+    responses: dict[int | str, Any] | None = None,
 ) -> Document:
-    """Keyword arguments for a route: its summary, and a response for every code that can refuse it."""
-    known = (*codes, *(SIGNED_IN if signed_in else ()), *ALWAYS)
+    """Keyword arguments for a route: its summary, and a response for every code that can refuse it.
+
+    ``stored``: it needs the store, and is refused while that is away.
+    """
+    known = (*codes, *(SIGNED_IN if signed_in else ()), *(STORED if stored else ()), "internal")
     extra = {"security": SECURITY} if signed_in else {}
     return {"summary": summary, "responses": {**_responses(known), **(responses or {})}, "openapi_extra": extra}
 
@@ -77,5 +85,9 @@ def _document(app: FastAPI) -> Document:
     (_, schemas) = msgspec.json.schema_components([Problem])
     components = found.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
+    # Once more from the source: FastAPI leaves out every null, also those in examples.
+    for name, schema in components["schemas"].items():
+        extra = getattr(getattr(bodies, name, None), "model_config", {}).get("json_schema_extra", {})
+        schema.update(extra)
     components["securitySchemes"] = _SCHEMES
     return found

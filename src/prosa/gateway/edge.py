@@ -31,8 +31,10 @@ class Edge:
             return
         exchange = Exchange(scope, receive, send, most)
         began = self.parts.clock.monotonic()
-        await self.app(scope, exchange.receive, exchange.send)
-        self._observe(scope, exchange, self.parts.clock.monotonic() - began)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        finally:
+            self._observe(scope, exchange, self.parts.clock.monotonic() - began)
 
     def _observe(self, scope: Scope, exchange: "Exchange", seconds: float) -> None:
         if not exchange.stream:
@@ -50,7 +52,8 @@ class Exchange:
         self._most = most
         self._got = 0
         self._whole = False
-        self.status = 0
+        # Who raises before it answers is answered for, outside of this edge, with this.
+        self.status = 500
         self.stream = False
 
     async def receive(self) -> Message:

@@ -63,15 +63,16 @@ async def _counts(parts: Parts) -> Mapping[RunState, int] | None:
 
 def router() -> APIRouter:
     routes = APIRouter(tags=["operations"])
-    away = {503: {"model": schemas.Health, "description": "Draining, or the store does not answer."}}
+    away: dict[int | str, Document] = {
+        503: {"model": schemas.Health, "description": "Draining, or the store does not answer."}
+    }
     for path, summary in (("/health", "Health"), ("/health/ready", "Readiness")):
-        described = operation(summary, signed_in=False)
-        described["responses"].update(away)
+        described = operation(summary, signed_in=False, stored=False, responses=away)
         routes.add_api_route(path, health, name=summary.lower(), **described)
-    routes.add_api_route("/health/live", live, **operation("Liveness", signed_in=False))
+    routes.add_api_route("/health/live", live, **operation("Liveness", signed_in=False, stored=False))
     text: dict[int | str, Document] = {
         200: {"description": "Metrics.", "content": {"text/plain": {"example": "prosa_sockets 12.0\n"}}}
     }
-    exposed = operation("Metrics", "not_signed_in", signed_in=False, responses=text)
+    exposed = operation("Metrics", "not_signed_in", signed_in=False, stored=False, responses=text)
     routes.add_api_route("/metrics", metrics, response_class=Response, **exposed)
     return routes

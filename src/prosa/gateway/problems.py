@@ -142,12 +142,20 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     return await on_refusal(request, refusal(cast(RequestValidationError, error).errors()))
 
 
-async def on_http(_request: Request, error: Exception) -> Response:
+async def on_http(request: Request, error: Exception) -> Response:
     """Handles what the framework refuses: unknown addresses and methods, unreadable bodies."""
     refused = cast(HTTPException, error)
     code = _CODES.get(refused.status_code, "bad_request")
     detail = _DETAILS.get(code, refused.detail)
-    return problem(code, detail, retryable=code == "request_timeout", headers=refused.headers)
+    headers = _allowed(request, refused.headers) if code == "method_not_allowed" else refused.headers
+    return problem(code, detail, retryable=code == "request_timeout", headers=headers)
+
+
+def _allowed(request: Request, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """All methods of the address: each is a route of its own, and the framework tells only of the first."""
+    path = getattr(request.scope.get("route"), "path", None)
+    methods = sorted(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
+    return {"allow": ", ".join(methods)} if methods else headers
 
 
 async def on_crash(_request: Request, _error: Exception) -> Response:
