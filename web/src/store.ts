@@ -31,7 +31,8 @@ export interface Surroundings {
 export interface Session {
   readonly store: StoreApi<State>;
   readonly keep: Keep;
-  start(): Promise<void>;
+  /** Asks who is signed in, again and again until there is an answer; then opens the chat. */
+  start(chat: Uuid | null): Promise<void>;
   stop(): void;
   nudge(): void;
   info(): Promise<Info>;
@@ -170,14 +171,15 @@ export function createSession(around: Surroundings): Session {
     void readChats(null);
   }
 
-  async function start(): Promise<void> {
+  async function start(chat: Uuid | null): Promise<void> {
     clearTimeout(asked);
+    store.setState({ open: chat });
     try {
       begin(await api.me());
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return dispatch({ type: "signedOut" });
       dispatch({ type: "linked", link: "offline", code: null });
-      asked = setTimeout(() => void start(), RETRY_MS);
+      asked = setTimeout(() => void start(chat), RETRY_MS);
     }
   }
 

@@ -66,7 +66,7 @@ const paint = (): void => frames.splice(0).forEach((callback) => callback());
 const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 
 async function live(): Promise<void> {
-  await session.start();
+  await session.start(null);
   last().welcomes();
   paint();
   await settle();
@@ -83,7 +83,7 @@ test("who is signed in gets a live socket and the list", async () => {
 
 test("who is not is asked to sign in, and no socket is opened", async () => {
   api.me = () => refusal(401, "not_signed_in");
-  await session.start();
+  await session.start(null);
   expect([state().session, sockets.length]).toEqual(["out", 0]);
   await session.signIn({ username: "ana", password: "12345678" });
   expect([state().session, sockets.length]).toEqual(["in", 1]);
@@ -91,7 +91,7 @@ test("who is not is asked to sign in, and no socket is opened", async () => {
 
 test("a gateway that is away at the start is asked again", async () => {
   api.me = () => refusal(0, "unreachable");
-  await session.start();
+  await session.start(null);
   expect([state().session, state().link]).toEqual(["unknown", "offline"]);
   api.me = () => Promise.resolve(ANA);
   await vi.advanceTimersByTimeAsync(2_000);
