@@ -6,6 +6,9 @@ from sqlalchemy import Connection, text
 
 from prosa.adapters.sql.opening import open_database
 
+SILENCE = "UPDATE workers SET alive_at = '2001-01-01T00:00:00.000Z'"
+"""All workers' last heartbeats were long ago."""
+
 
 async def raw(url: str, statement: str) -> Sequence[tuple[object, ...]]:
     """The rows of a statement, committed; no types of ours are between."""

@@ -6,8 +6,9 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, case, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, case, literal, or_, select, tuple_, update
 
+from prosa.adapters.sql.columns import Id, Moment
 from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.rows import Record, end_columns, end_of
 from prosa.adapters.sql.steps import lock_user
@@ -82,7 +83,9 @@ def _page(tx: Connection, user: UUID, cursor: str | None, limit: int) -> Page:
     query = _chats.where(chats.c.user_id == user, chats.c.status != DELETED)
     if cursor is not None:
         updated, chat = _read_cursor(cursor, tuple[datetime, UUID])
-        query = query.where(tuple_(chats.c.updated_at, chats.c.id) < tuple_(updated, chat))
+        query = query.where(
+            tuple_(chats.c.updated_at, chats.c.id) < tuple_(literal(updated, Moment()), literal(chat, Id()))
+        )
     query = query.order_by(chats.c.updated_at.desc(), chats.c.id.desc()).limit(limit + 1)
     found = tx.execute(query).all()
     shown = found[:limit]

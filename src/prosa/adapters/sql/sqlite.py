@@ -28,8 +28,9 @@ _READERS: Final = 2
 class Line:
     """A line of threads before one engine, each with its own connection."""
 
-    def __init__(self, engine: Engine, threads: int) -> None:
+    def __init__(self, engine: Engine, threads: int, wait_seconds: float) -> None:
         self._engine = engine
+        self._wait_seconds = wait_seconds
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sqlite")
 
     async def run(self, work: Work[T], *, synced: bool) -> T:
@@ -37,10 +38,10 @@ class Line:
         job = self._threads.submit(self._transact, work, synced=synced)
         answer = asyncio.wrap_future(job)
         try:
-            await asyncio.wait({answer}, timeout=WAIT_SECONDS)
+            await asyncio.wait({answer}, timeout=self._wait_seconds)
             if not answer.done() and job.cancel():
                 raise StoreUnavailable(
-                    f"The database has had no free moment for {WAIT_SECONDS:.0f} s. Nothing was stored; try again."
+                    f"The database has had no free moment for {self._wait_seconds:g} s. Nothing was stored; try again."
                 )
             return await answer
         finally:
@@ -72,11 +73,13 @@ class SqliteDatabase(Database):
 
 
 @asynccontextmanager
-async def open_sqlite(url: URL, *, foreign_keys: bool) -> AsyncIterator[SqliteDatabase]:
+async def open_sqlite(
+    url: URL, *, foreign_keys: bool = True, wait_seconds: float = WAIT_SECONDS
+) -> AsyncIterator[SqliteDatabase]:
     """Foreign keys are off for migrations only: SQLite alters a table by copying it and dropping the old one."""
     url = url.set(drivername="sqlite+pysqlite")
-    writer = Line(_engine(url, "BEGIN IMMEDIATE", 1, foreign_keys=foreign_keys), 1)
-    readers = Line(_engine(url, "BEGIN", _READERS, foreign_keys=foreign_keys), _READERS)
+    writer = Line(_engine(url, "BEGIN IMMEDIATE", 1, foreign_keys=foreign_keys), 1, wait_seconds)
+    readers = Line(_engine(url, "BEGIN", _READERS, foreign_keys=foreign_keys), _READERS, wait_seconds)
     try:
         yield SqliteDatabase(writer, readers)
     finally:
