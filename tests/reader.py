@@ -18,6 +18,7 @@ class StrictReader:
         self.end: Frame | None = None
         self.attempts: list[str] = []
         self.deltas = 0
+        self.largest = 0
 
     def take(self, frame: Frame) -> None:
         kind = frame["type"]
@@ -35,6 +36,7 @@ class StrictReader:
         self.attempt = frame["attempt"]
         self.text += frame["text"]
         self.deltas += 1
+        self.largest = max(self.largest, len(frame["text"]))
         assert len(self.text) == frame["seq"], f"seq is no count of code points: {frame}"
 
     def _snapshot(self, frame: Frame) -> None:

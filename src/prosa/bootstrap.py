@@ -49,7 +49,7 @@ log = structlog.get_logger()
 VERSION: Final = version("prosa")
 DRAIN_SECONDS: Final = 1.0
 """An embedded process gives its runs back soon: its next start goes on with them."""
-SOCKET_BUFFER_BYTES: Final = 64 * 1024
+SOCKET_BUFFER_BYTES: Final = 32 * 1024
 """The kernel's share of what a reader that does not read may hold back."""
 STALLED_MS: Final = 60_000
 BACKLOG: Final = 2048

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from prosa.adapters.scripted_words import expected_reply
+from prosa.adapters.scripted_engine import expected_reply
 from tests.reader import Frame
 from tests.system.harness import Person, Served, Tab
 
