@@ -133,9 +133,24 @@ def test_a_snapshot_that_does_not_extend_it_prints_a_mark_and_the_new_text() -> 
     assert turn.text == "Two!"
 
 
-def test_text_that_was_taken_back_prints_a_mark_and_what_is_left() -> None:
-    _, effects = play(ASKED, ACCEPTED, delta(1, "One step"), snapshot("One", attempt=2))
-    assert printed(effects) == f"One step{MARK}One"
+def test_text_that_was_taken_back_and_comes_again_alike_is_printed_once() -> None:
+    turn, effects = play(ASKED, ACCEPTED, delta(1, "One step"), snapshot("One", attempt=2))
+    assert printed(effects) == "One step"
+    turn, effects = play(turn, delta(4, " st", attempt=2), delta(7, "ep more", attempt=2), done(13, attempt=2))
+    assert printed(effects) == " more"
+
+
+def test_text_that_was_taken_back_and_comes_again_otherwise_follows_a_mark() -> None:
+    turn, effects = play(ASKED, ACCEPTED, delta(1, "One step"), snapshot("One", attempt=2))
+    turn, effects = play(turn, delta(4, " way", attempt=2), delta(8, "!", attempt=2), done(8, attempt=2))
+    assert printed(effects) == f"{MARK}One way!"
+
+
+def test_an_end_with_less_than_was_printed_says_what_is_stored() -> None:
+    turn, _ = play(ASKED, ACCEPTED, delta(1, "One step"), snapshot("One", attempt=2))
+    _, effects = play(turn, done(3, attempt=2))
+    assert printed(effects) == f"{MARK}One"
+    assert effects[-1] == Over()
 
 
 def test_a_repeated_or_overlapping_delta_is_printed_once() -> None:

@@ -1,7 +1,8 @@
 """What a terminal shows of one answer: server messages in, text to print out.
 
-A terminal can only append. Within an attempt the printed text is a prefix of the reply (L4); where a snapshot
-does not begin with what was printed, a mark says so and the whole new text follows.
+A terminal can only append. Within an attempt the printed text is a prefix of the reply (L4). A new attempt may
+take back the last second: as long as it repeats what was printed nothing more is, and where it differs, a
+mark says so and the whole new text follows.
 """
 
 from typing import Final, assert_never
@@ -64,13 +65,17 @@ Effect = Print | Note | Tell | Again | Over
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One question with its answer. Without a ``question`` it follows the chat's first unfinished answer."""
+    """One question with its answer. Without a ``question`` it follows the chat's first unfinished answer.
+
+    ``text`` is what the attempt has said; ``shown`` what was printed since the last mark.
+    """
 
     chat: UUID
     question: Send | None = None
     run: UUID | None = None
     attempt: int = 0
     text: str = ""
+    shown: str = ""
     stopping: bool = False
 
 
@@ -140,10 +145,7 @@ def _replaced(turn: Turn, message: Snapshot) -> Outcome:
     older = (message.attempt, message.seq) < (turn.attempt, len(turn.text))
     if message.run != turn.run or older:
         return turn, ()
-    extends = message.text.startswith(turn.text)
-    printed = message.text[len(turn.text) :] if extends else MARK + message.text
-    turn = change(turn, attempt=message.attempt, text=message.text)
-    return turn, (Print(printed),) if printed else ()
+    return _show(change(turn, attempt=message.attempt, text=message.text))
 
 
 def _grown(turn: Turn, message: Delta) -> Outcome:
@@ -153,16 +155,26 @@ def _grown(turn: Turn, message: Delta) -> Outcome:
     if message.start > len(turn.text) + 1 or (message.attempt > turn.attempt and not fresh):
         return turn, _watch(turn)
     more = message.text[len(turn.text) + 1 - message.start :]
-    return change(turn, attempt=message.attempt, text=turn.text + more), (Print(more),)
+    return _show(change(turn, attempt=message.attempt, text=turn.text + more))
+
+
+def _show(turn: Turn) -> Outcome:
+    """Print what the terminal does not have yet."""
+    if turn.shown.startswith(turn.text):
+        return turn, ()
+    extends = turn.text.startswith(turn.shown)
+    printed = turn.text[len(turn.shown) :] if extends else MARK + turn.text
+    return change(turn, shown=turn.text), (Print(printed),)
 
 
 def _ended(turn: Turn, message: Done | Failed) -> Outcome:
     whole = message.seq == len(turn.text) and (message.attempt == turn.attempt or not turn.text)
     if not whole:
         return turn, _watch(turn)
-    if isinstance(message, Failed):
-        return turn, (Over(f"The answer failed: {message.message} ({message.code})"),)
-    return turn, (Over(),)
+    error = f"The answer failed: {message.message} ({message.code})" if isinstance(message, Failed) else None
+    # An attempt that ended before it had repeated all that was printed: what is stored is shorter.
+    left: tuple[Effect, ...] = () if turn.shown == turn.text else (Print(MARK + turn.text),)
+    return change(turn, shown=turn.text), (*left, Over(error))
 
 
 def _refused(turn: Turn, message: Refusal) -> tuple[Effect, ...]:
