@@ -64,12 +64,14 @@ async def sign_in(url: str, username: str, password: str) -> str:
     raise _problem(answer, response.status)
 
 
-async def follow(server: Server, turn: Turn, screen: Screen) -> Over:
+async def follow(
+    server: Server, turn: Turn, screen: Screen, pause_seconds: tuple[float, float] = PAUSE_SECONDS
+) -> Over:
     """Show the turn's answer to its end, through lost connections; Ctrl-C stops it, twice leaves (CancelledError).
 
     Raises NotSignedIn, and Unavailable where the server cannot be reached, or not again for ``PATIENCE_SECONDS``.
     """
-    following = _Following(server, turn, screen)
+    following = _Following(server, turn, screen, pause_seconds)
     with _interrupts(following):
         over = await following.through()
     screen.end()
@@ -79,13 +81,14 @@ async def follow(server: Server, turn: Turn, screen: Screen) -> Over:
 class _Following:
     """One answer over as many connections as it takes."""
 
-    def __init__(self, server: Server, turn: Turn, screen: Screen) -> None:
+    def __init__(self, server: Server, turn: Turn, screen: Screen, pauses: tuple[float, float]) -> None:
         self._server = server
         self._turn = turn
         self._screen = screen
         self._stop = asyncio.Event()
         self._last_heard: float | None = None
-        self._pause = PAUSE_SECONDS[0]
+        self._pauses = pauses
+        self._pause = pauses[0]
 
     def interrupt(self) -> bool:
         """False the second time."""
@@ -119,7 +122,7 @@ class _Following:
             return await self._talk(socket)
 
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> Over | None:
-        self._pause = PAUSE_SECONDS[0]
+        self._pause = self._pauses[0]
         async with asyncio.TaskGroup() as group:
             stopper = group.create_task(self._stop_when_asked(socket))
             over = await self._read(socket)
@@ -176,7 +179,7 @@ class _Following:
             raise _away(self._server.url)
         self._screen.note("the connection is lost; trying again")
         await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 — jitter, not a secret
-        self._pause = min(self._pause * 2, PAUSE_SECONDS[1])
+        self._pause = min(self._pause * 2, self._pauses[1])
 
 
 @contextmanager
