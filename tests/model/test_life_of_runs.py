@@ -1,0 +1,361 @@
+"""Everything that can happen to runs, in random order, on the real SQL: L2-L6 and L9 hold after each step.
+
+Jobs are never delivered: a worker claims what it finds, and anything twice (L6). Time does not pass: a
+heartbeat or a deadline is over when a rule says so.
+"""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import Update, update
+
+from prosa.adapters.sql.opening import open_database
+from prosa.adapters.sql.store import open_store
+from prosa.adapters.sql.tables import metadata, runs, workers
+from prosa.core.errors import NoWorker, RunTimeout, TooManyWaiting
+from prosa.core.policy import Crashes, Limits
+from prosa.core.run import LIVE, Claimant, End, Failure, Finish, RunState, Usage
+from prosa.core.work import Ask, Held, Save
+from tests.model.oracle import Life, Oracle
+
+T = TypeVar("T")
+
+LIMITS: Final = Limits(user_runs=2, user_waiting=3)
+LONG_AGO: Final = datetime(2001, 1, 1, tzinfo=UTC)
+LEASE: Final = 3.0
+STOPPED: Final = End(RunState.STOPPED, Finish.STOPPED)
+ENDS: Final = (
+    End(RunState.DONE, Finish.STOP, Usage(3, 5)),
+    STOPPED,
+    End(RunState.FAILED, failure=Failure("model_broke", "It broke.", retryable=True)),
+)
+texts: Final = st.text(st.sampled_from("aé🌍 "), min_size=1, max_size=4)
+picks: Final = st.integers(0, 63)
+
+
+@dataclass
+class Holder:
+    """A claim at its worker: what it sent to its readers, and the length that it believes to be saved."""
+
+    claimant: Claimant
+    sent: str
+    saved: int
+    whole: bool = False
+
+
+class LifeOfRuns(RuleBasedStateMachine):
+    """Two people, some workers that come and go, and the store; the oracle says what must be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="prosa-model-"))
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        url = f"sqlite:///{self.folder}/prosa.db"
+        self.database = self.wait(self.stack.enter_async_context(open_database(url)))
+        self.wait(self.database.write(metadata.create_all))
+        self.store = self.wait(self.stack.enter_async_context(open_store(url)))
+        self.ids = itertools.count(1)
+        self.oracle = Oracle(LIMITS)
+        self.users = [self.fresh(), self.fresh()]
+        for number, user in enumerate(self.users):
+            self.wait(self.store.users.add(user, f"user-{number}", None, role="member"))
+        self.names = ["wk-1", "wk-2", "wk-3"]
+        self.holders: list[Holder] = []
+        self.synced: dict[UUID, tuple[str, Crashes]] = {}
+
+    def teardown(self) -> None:
+        try:
+            self.everything_ends()
+        finally:
+            self.wait(self.stack.aclose())
+            self.runner.close()
+            shutil.rmtree(self.folder)
+
+    # ── words ──
+
+    def wait(self, call: Coroutine[object, object, T]) -> T:
+        return self.runner.run(call)
+
+    def fresh(self) -> UUID:
+        """Ids in order, so that the oldest is the oldest within a millisecond too."""
+        return UUID(int=next(self.ids))
+
+    def by_hand(self, statement: Update) -> None:
+        self.wait(self.database.write(lambda tx: tx.execute(statement).close()))
+
+    def life(self, pick: int) -> Life:
+        return list(self.oracle.lives.values())[pick % len(self.oracle.lives)]
+
+    def holder(self, pick: int) -> Holder:
+        return self.holders[pick % len(self.holders)]
+
+    def sync(self) -> None:
+        """A synced write makes all before it durable."""
+        self.synced = {life.run: (life.saved, life.crashes) for life in self.oracle.lives.values()}
+
+    def claim(self, claimant: Claimant, *, continues: bool) -> Held | None:
+        models = ("echo",) if continues else ()
+        return self.wait(self.store.runs.claim(claimant, lease_seconds=LEASE, continues=models, limits=LIMITS))
+
+    # ── accept ──
+
+    @rule(user=st.integers(0, 1), pick=picks)
+    def accept(self, user: int, pick: int) -> None:
+        """Into a new chat or one that there is."""
+        chats = sorted({life.chat for life in self.oracle.of_user(self.users[user])})
+        chat = [self.fresh(), *chats][pick % (len(chats) + 1)]
+        ids = (self.fresh(), self.fresh(), self.fresh())
+        self.send(Ask(self.users[user], *ids, chat, "Hm?", None, "echo", None, "p", 9))
+
+    @precondition(lambda self: self.oracle.lives)
+    @rule(pick=picks)
+    def accept_again(self, pick: int) -> None:
+        """The first answer was lost: the same request is not a second run."""
+        ask = self.life(pick).ask
+        again = Ask(
+            ask.user, ask.id, self.fresh(), self.fresh(), ask.chat, ask.text, None, ask.model, None, ask.pool, 9
+        )
+        receipt = self.wait(self.store.runs.accept(again, LIMITS))
+        assert (receipt.repeated, receipt.row.run) == (True, ask.run)
+
+    def send(self, ask: Ask) -> None:
+        assert ask.chat is not None
+        state = self.oracle.state_of_new(ask, ask.chat)
+        if state is None:
+            with pytest.raises(TooManyWaiting):
+                self.wait(self.store.runs.accept(ask, LIMITS))
+            return
+        receipt = self.wait(self.store.runs.accept(ask, LIMITS))
+        life = self.oracle.accepted(ask, ask.chat, state)
+        assert (receipt.row.state, receipt.row.ordinal) == (state, life.ordinal)
+        self.sync()
+
+    # ── workers ──
+
+    @rule(pick=st.integers(0, 2))
+    def heartbeat(self, pick: int) -> None:
+        self.wait(self.store.sweeps.heartbeat(self.names[pick], slots=2, draining=False))
+        self.oracle.alive.add(self.names[pick])
+
+    @rule(pick=st.integers(0, 2))
+    def heartbeat_over(self, pick: int) -> None:
+        """Frozen, or cut from the database: it still holds its runs, and will write."""
+        self.by_hand(update(workers).where(workers.c.name == self.names[pick]).values(alive_at=LONG_AGO))
+        self.oracle.alive.discard(self.names[pick])
+
+    @rule(pick=st.integers(0, 2))
+    def crash(self, pick: int) -> None:
+        """All that a worker had in memory is gone; the next one has another name."""
+        self.heartbeat_over(pick)
+        self.holders = [holder for holder in self.holders if holder.claimant.worker != self.names[pick]]
+        self.names[pick] = f"wk-{next(self.ids)}"
+
+    @precondition(lambda self: self.oracle.lives)
+    @rule(pick=picks, worker=st.integers(0, 2), continues=st.booleans(), lost=st.booleans())
+    def deliver(self, pick: int, worker: int, continues: bool, lost: bool) -> None:
+        """A job of any run, once or again, to any worker; ``lost``: the claim worked, its answer did not come."""
+        self.take(Claimant(self.life(pick).run, self.names[worker], next(self.ids)), continues=continues, lost=lost)
+
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks)
+    def claim_again(self, pick: int) -> None:
+        """A holder whose claim's answer was lost asks once more: no new attempt, and nothing is cleared."""
+        claimant = self.holder(pick).claimant
+        life = self.oracle.lives[claimant.run]
+        if self.oracle.owns(claimant):
+            held = self.claim(claimant, continues=False)
+            assert held is not None
+            assert (held.row.attempt, held.row.text) == (life.attempt, life.saved)
+
+    def take(self, claimant: Claimant, *, continues: bool, lost: bool) -> None:
+        held = self.claim(claimant, continues=continues)
+        expected = self.oracle.claims(claimant, continues=continues)
+        if lost:
+            held = self.claim(claimant, continues=continues)
+        assert (held is not None) == expected
+        self.sync()
+        if held is None:
+            return
+        life = self.oracle.lives[claimant.run]
+        assert (held.row.attempt, held.row.text, held.stop_requested) == (life.attempt, life.saved, life.stop_asked)
+        self.holders.append(Holder(claimant, held.row.text, len(held.row.text)))
+
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks, text=texts)
+    def stream(self, pick: int, text: str) -> None:
+        self.holder(pick).sent += text
+
+    @rule(pick=st.integers(0, 2))
+    def checkpoint(self, pick: int) -> None:
+        """One statement for all that the worker holds, claims among them that others have by now (L3)."""
+        mine = [holder for holder in self.holders if holder.claimant.worker == self.names[pick]]
+        newest = {holder.claimant.run: holder for holder in mine}
+        saves = {run: self.save(holder) for run, holder in newest.items()}
+        found = self.wait(self.store.runs.checkpoint(self.names[pick], list(saves.values())))
+        known = {saved.run: saved for saved in found}
+        assert len(known) == len(found)
+        for run, holder in newest.items():
+            save = saves[run]
+            stored = self.oracle.saves(holder.claimant, save.at, save.text, whole=save.whole)
+            assert (known[run].seq if run in known else None) == stored
+            if stored is None:
+                self.holders.remove(holder)
+                continue
+            assert known[run].stop_requested == self.oracle.lives[run].stop_asked
+            holder.whole = stored != len(holder.sent)
+            holder.saved = stored
+
+    def save(self, holder: Holder) -> Save:
+        claimant = holder.claimant
+        if holder.whole:
+            return Save(claimant.run, claimant.claim, 0, holder.sent, whole=True)
+        return Save(claimant.run, claimant.claim, holder.saved, holder.sent[holder.saved :])
+
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks, end=st.sampled_from(ENDS), lost=st.booleans())
+    def commit(self, pick: int, end: End, lost: bool) -> None:
+        """``lost``: the commit worked, its answer did not come, and it is tried again."""
+        holder = self.holder(pick)
+        claimant, life = holder.claimant, self.oracle.lives[holder.claimant.run]
+        committed = self.wait(self.store.runs.finish(claimant, holder.sent, end, LIMITS))
+        before = {other.run for other in self.oracle.lives.values() if other.state is RunState.QUEUED}
+        mine = self.oracle.finishes(claimant, holder.sent, end)
+        after = {other.run for other in self.oracle.lives.values() if other.state is RunState.QUEUED}
+        assert (committed.mine, committed.end) == (mine, life.end)
+        assert {job.run for job in committed.promoted} == after - before
+        if lost and mine:
+            again = self.wait(self.store.runs.finish(claimant, "other", ENDS[0], LIMITS))
+            assert (again.mine, again.end, again.promoted) == (True, end, ())
+        self.holders.remove(holder)
+        self.sync()
+
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks)
+    def drain(self, pick: int) -> None:
+        """All that was sent is given back with the run: nothing is taken back (L4)."""
+        holder = self.holder(pick)
+        released = self.wait(self.store.runs.release(holder.claimant, holder.sent))
+        assert released == self.oracle.releases(holder.claimant, holder.sent)
+        self.holders.remove(holder)
+        self.sync()
+
+    @rule()
+    def lose_the_unsynced_suffix(self) -> None:
+        """The database's machine lost power: all is as at the last synced write, which kept every claim (L3)."""
+        for run, (saved, crashes) in self.synced.items():
+            life = self.oracle.lives[run]
+            if life.end is None:
+                life.saved, life.crashes = saved, crashes
+                self.by_hand(update(runs).where(runs.c.id == run).values(saved=saved, crashes_row=crashes.row))
+
+    # ── people and sweepers ──
+
+    @precondition(lambda self: self.oracle.lives)
+    @rule(pick=picks)
+    def stop(self, pick: int) -> None:
+        life = self.life(pick)
+        row, _ = self.wait(self.store.runs.stop(life.ask.user, life.run, LIMITS))
+        self.oracle.stops(life, STOPPED)
+        assert (row.state, row.end) == (life.state, life.end)
+        self.sync()
+
+    @precondition(lambda self: self.oracle.lives)
+    @rule(pick=picks)
+    def deadline(self, pick: int) -> None:
+        """A run's time is over, to start or to end, and a sweep finds it."""
+        life = self.life(pick)
+        self.by_hand(update(runs).where(runs.c.id == life.run, runs.c.end_by.is_not(None)).values(end_by=LONG_AGO))
+        self.by_hand(update(runs).where(runs.c.id == life.run, runs.c.start_by.is_not(None)).values(start_by=LONG_AGO))
+        rows = self.wait(self.store.sweeps.expire(LIMITS, 9))
+        due = life.state in LIVE
+        if due:
+            self.oracle.fails(life, Failure.of(RunTimeout("") if life.attempt else NoWorker("")))
+            life.end = rows[0].end
+        assert [row.run for row in rows] == ([life.run] if due else [])
+        self.sync()
+
+    @rule()
+    def sweep(self) -> None:
+        """There is nothing to promote that was not promoted; what is orphaned is named."""
+        assert list(self.wait(self.store.sweeps.promote(LIMITS, 9))) == []
+        orphans = self.wait(self.store.sweeps.orphans(self.names[0], LEASE, 99))
+        expected = {
+            life.run
+            for life in self.oracle.lives.values()
+            if life.owner and life.end is None and life.owner.worker not in (self.names[0], *self.oracle.alive)
+        }
+        assert {job.run for job in orphans} == expected
+
+    # ── laws ──
+
+    @invariant()
+    def the_store_is_as_the_oracle_says(self) -> None:
+        rows = {row.run: row for row in self.wait(self.store.reads.rows(list(self.oracle.lives)))}
+        assert set(rows) == set(self.oracle.lives)
+        for life in self.oracle.lives.values():
+            row = rows[life.run]
+            assert (row.state, row.attempt, row.text, row.end) == (life.state, life.attempt, life.saved, life.end)
+            if life.end is None:
+                owner = life.owner or Claimant(life.run, "", 0)
+                assert (row.worker or "", row.claim or 0) == (owner.worker, owner.claim)
+
+    @invariant()
+    def what_is_stored_is_what_its_owner_sent(self) -> None:
+        """Within an attempt the store has a prefix of it, so that a reader of either sees no other text (L4)."""
+        for holder in self.holders:
+            if self.oracle.owns(holder.claimant):
+                assert holder.sent.startswith(self.oracle.lives[holder.claimant.run].saved)
+
+    @invariant()
+    def chats_are_answered_in_order_and_users_have_their_limits(self) -> None:
+        for user in self.users:
+            lives = self.oracle.of_user(user)
+            assert self.oracle.live(user) <= LIMITS.user_runs
+            assert sum(life.state is RunState.WAITING for life in lives) <= LIMITS.user_waiting
+            for life in lives:
+                if life.state in LIVE:
+                    earlier = [other for other in self.oracle.of_chat(life.chat) if other.ordinal < life.ordinal]
+                    assert all(other.end is not None for other in earlier)
+
+    def everything_ends(self) -> None:
+        """With every job lost and every worker gone, one new worker brings all to an end from the store alone (L6)."""
+        for pick in range(3):
+            self.crash(pick)
+        for _ in range(2 * len(self.oracle.lives) + 1):
+            self.by_hand(update(runs).values(dispatched_at=LONG_AGO))
+            found = [
+                *self.wait(self.store.sweeps.undispatched("p", 0, LIMITS)),
+                *self.wait(self.store.sweeps.orphans("wk-last", LEASE, 99)),
+            ]
+            for job in found:
+                self.take(Claimant(job.run, "wk-last", next(self.ids)), continues=True, lost=False)
+            while self.holders:
+                self.commit(0, ENDS[0], lost=False)
+        self.the_store_is_as_the_oracle_says()
+        assert all(life.end is not None for life in self.oracle.lives.values())
+
+
+LifeOfRuns.TestCase.settings = settings(
+    max_examples=30,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+TestLifeOfRuns = LifeOfRuns.TestCase
