@@ -92,13 +92,14 @@ async def test_a_run_that_was_withdrawn_ends_with_nothing_said(world: World, ana
     assert answer.status_code == 204
 
 
-@pytest.mark.parametrize("seq", range(len(TEXT) + 1))
-async def test_a_reader_resumes_behind_any_character(world: World, ana: Person, seq: int) -> None:
-    events = await streamed(world, ana, await answered(world, ana), **{"last-event-id": f"1.{seq}"})
-    assert "snapshot" not in {event.kind for event in events}
-    assert text_of(events, TEXT[:seq]) == TEXT
-    # Who has all the text but not the end still gets the end.
-    assert (events[-1].kind, events[-1].id) == ("done", "1.13")
+async def test_a_reader_resumes_behind_any_character(world: World, ana: Person) -> None:
+    run = await answered(world, ana)
+    for seq in range(len(TEXT) + 1):
+        events = await streamed(world, ana, run, **{"last-event-id": f"1.{seq}"})
+        assert "snapshot" not in {event.kind for event in events}
+        assert text_of(events, TEXT[:seq]) == TEXT
+        # Who has all the text but not the end still gets the end.
+        assert (events[-1].kind, events[-1].id) == ("done", "1.13")
 
 
 @pytest.mark.parametrize("known", ["1.13", "1.14", "1.999999999"])
@@ -193,10 +194,14 @@ async def fine() -> None:
     return
 
 
+def yes() -> bool:
+    return True
+
+
 async def test_silence_is_filled_with_comments(world: World) -> None:
     stream = Stream()
     script = Script([], [], [])
-    await sse.EventStream(lambda: script, START, world.clock, fine)({}, stream.receive, stream.send)
+    await sse.EventStream(lambda: script, START, world.clock, fine, ready=yes)({}, stream.receive, stream.send)
     assert await stream.rest() == []
     assert (stream.comments, script.left) == (3, True)
 
@@ -208,8 +213,20 @@ async def test_a_reader_who_takes_nothing_is_given_up(world: World) -> None:
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()
 
-    response = sse.EventStream(lambda: script, START, world.clock, fine, send_seconds=0.01)
+    response = sse.EventStream(lambda: script, START, world.clock, fine, ready=yes, send_seconds=0.01)
     await response({}, Stream().receive, stuck)
+
+
+async def test_a_gateway_that_goes_away_ends_its_streams_so_that_they_resume_elsewhere(world: World) -> None:
+    stream, states = Stream(), [True]
+    held = world.hub.follow(sse.cursor(ROW, START))
+    response = sse.EventStream(lambda: held, START, world.clock, fine, ready=lambda: states[-1])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(response({}, stream.receive, stream.send))
+        await stream.status
+        states.append(False)
+        await world.clock.advance(sse.READY_SECONDS)
+        assert await stream.rest() == []
 
 
 async def test_a_store_that_is_away_does_not_end_a_stream(world: World) -> None:
@@ -218,7 +235,7 @@ async def test_a_store_that_is_away_does_not_end_a_stream(world: World) -> None:
     async def away() -> None:
         raise StoreUnavailable("The database is away.")
 
-    response = sse.EventStream(lambda: Script([], []), START, world.clock, away)
+    response = sse.EventStream(lambda: Script([], []), START, world.clock, away, ready=yes)
     await world.clock.advance(sse.RECHECK_SECONDS)
     await response({}, stream.receive, stream.send)
     assert await stream.rest() == []

@@ -34,7 +34,7 @@ from prosa.core.run import Claimant, End
 from prosa.gateway.asgi import Options, Parts, application
 from prosa.gateway.hub import Hub
 from prosa.gateway.throttle import Throttle
-from prosa.testing import ManualClock
+from prosa.testing import ManualClock, settle
 
 PASSWORD: Final = "correct horse"
 LIMITS: Final = Limits(text_bytes=1024)
@@ -259,6 +259,8 @@ class following:
         await self._tasks.__aenter__()
         self._tasks.create_task(self._call())
         await self._stream.status
+        # Nobody polls under a manual clock: what is said before the hub knows its reader would be lost on it.
+        await settle()
         return self._stream
 
     async def __aexit__(

@@ -89,7 +89,7 @@ async def events(  # noqa: PLR0913 — a route's parameters are the request's
         return Response(status_code=204)
     secret, _ = secret_of(request.headers, request.cookies)
     follow = partial(parts.hub.follow, sse.cursor(row, at))
-    return sse.EventStream(follow, at, parts.clock, partial(parts.access.who, secret))
+    return sse.EventStream(follow, at, parts.clock, partial(parts.access.who, secret), ready=parts.ready)
 
 
 _EVENTS: Final[dict[int | str, Document]] = {

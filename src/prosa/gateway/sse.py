@@ -21,6 +21,7 @@ HELLO: Final = b"retry: 1000\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 SEND_SECONDS: Final = 30.0
 RECHECK_SECONDS: Final = 10.0
+READY_SECONDS: Final = 0.5
 HEADERS: Final = {**API_HEADERS, "x-accel-buffering": "no"}
 
 _POSITION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})", re.ASCII)
@@ -103,19 +104,20 @@ def written(at: Position, messages: Iterable[ServerMessage]) -> tuple[bytes, Pos
 class EventStream(Response):
     """The answer that streams what ``follow`` yields from ``at`` on.
 
-    It ends with the run, when the reader leaves, when the reader takes nothing for ``send_seconds``, or within
-    ``RECHECK_SECONDS`` of the next event after ``recheck`` (the sign-in) raised NotSignedIn.
+    It ends with the run, when the reader leaves or takes nothing for ``send_seconds``, when the gateway is no longer
+    ``ready``, and when ``recheck`` (the sign-in, asked every ``RECHECK_SECONDS`` or so) raises NotSignedIn.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — two of them by keyword only
         self,
         follow: Callable[[], AbstractAsyncContextManager[AsyncIterator[list[ServerMessage]]]],
         at: Position,
         clock: Clock,
         recheck: Callable[[], Awaitable[object]],
         *,
+        ready: Callable[[], bool],
         send_seconds: float = SEND_SECONDS,
     ) -> None:
         super().__init__(headers=HEADERS)
@@ -126,28 +128,39 @@ class EventStream(Response):
         self._clock = clock
         self._recheck = recheck
         self._checked = clock.monotonic()
+        self._ready = ready
         self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with asyncio.TaskGroup() as group:
             stream = group.create_task(self._stream(send))
             hang_up = group.create_task(_hung_up(receive))
-            await asyncio.wait((stream, hang_up), return_when=asyncio.FIRST_COMPLETED)
-            stream.cancel()
-            hang_up.cancel()
+            drain = group.create_task(self._drained())
+            await asyncio.wait((stream, hang_up, drain), return_when=asyncio.FIRST_COMPLETED)
+            listens = not hang_up.done() and (not stream.done() or stream.result())
+            for task in (stream, hang_up, drain):
+                task.cancel()
+        if listens:
+            await self._send(send, b"", more=False)
 
-    async def _stream(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+    async def _stream(self, send: Send) -> bool:
+        """Whether the reader still listens."""
         try:
             await self._send(send, HELLO)
             await self._relay(send)
-            await self._send(send, b"", more=False)
         except (TimeoutError, OSError) as error:
             log.info("events.reader_given_up", error=repr(error))
+            return False
         except ProsaError as error:
-            # The answer has begun: to break it off makes the client resume, which then gets the refusal as such.
+            # The answer has begun: to end it makes the client resume, which then gets the refusal as such.
             log.info("events.broken_off", error=error.message)
-            await self._send(send, b"", more=False)
+        return True
+
+    async def _drained(self) -> None:
+        """The gateway goes away: who ends its streams now sends their readers to another one in good time."""
+        while self._ready():
+            await self._clock.sleep(READY_SECONDS)
 
     async def _relay(self, send: Send) -> None:
         async with self._follow() as batches:
