@@ -155,9 +155,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         passwords = await stack.enter_async_context(Argon2Passwords())
         models = await stack.enter_async_context(engines(settings))
         access = Access(common.store.sign_ins, common.tokens, common.clock)
-        hub = _hub(common, access)
+        hub = make_hub(common, access)
         server = _server(settings, _gateway(common, hub, access, passwords, lambda: not server.should_exit))
-        await _together(hub, _worker(common, models), server, listener)
+        await _together(hub, make_worker(common, models, alone=True), server, listener)
 
 
 async def _together(hub: Hub, worker: Runner, server: "Server", listener: socket.socket) -> None:
@@ -238,7 +238,7 @@ def _taken(host: str, port: int, error: OSError) -> PortTaken:
 # ── the gateway ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _hub(common: Common, access: Access) -> Hub:
+def make_hub(common: Common, access: Access) -> Hub:
     return Hub(
         name=f"gw-{common.tokens.uuid().hex[-12:]}",
         bus=common.bus,
@@ -251,20 +251,24 @@ def _hub(common: Common, access: Access) -> Hub:
     )
 
 
+def make_intake(common: Common, hub: Hub) -> Intake:
+    return Intake(
+        runs=common.store.runs,
+        bus=common.bus,
+        tokens=common.tokens,
+        catalogue=Catalogue({model.name: model.pool for model in common.settings.catalog}),
+        limits=common.settings.limits,
+        metrics=common.metrics,
+        announce=hub.announce,
+    )
+
+
 def _gateway(
     common: Common, hub: Hub, access: Access, passwords: Argon2Passwords, ready: Callable[[], bool]
 ) -> Callable[..., object]:
     settings, store = common.settings, common.store
-    catalogue = Catalogue({model.name: model.pool for model in settings.catalog})
-    intake = Intake(
-        runs=store.runs,
-        bus=common.bus,
-        tokens=common.tokens,
-        catalogue=catalogue,
-        limits=settings.limits,
-        metrics=common.metrics,
-        announce=hub.announce,
-    )
+    intake = make_intake(common, hub)
+    models = tuple(model.name for model in settings.catalog)
     door = Door(
         access=access,
         intake=intake,
@@ -274,7 +278,7 @@ def _gateway(
         clock=common.clock,
         metrics=common.metrics,
         origins=frozenset(settings.origins),
-        models=catalogue.names,
+        models=models,
     )
     parts = Parts(
         accounts=Accounts(store.users, store.sign_ins, passwords, common.tokens, _account_options(settings)),
@@ -288,7 +292,7 @@ def _gateway(
         clock=common.clock,
         throttle=Throttle(common.clock, on=settings.rate_limits),
         limits=settings.limits,
-        models=catalogue.names,
+        models=models,
         options=_options(settings),
         ready=ready,
         websockets=[route(door)],
@@ -314,7 +318,8 @@ def _account_options(settings: Settings) -> AccountOptions:
 # ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _worker(common: Common, models: Mapping[str, Engine]) -> Runner:
+def make_worker(common: Common, models: Mapping[str, Engine], *, alone: bool) -> Runner:
+    """``alone``: no other process uses the store, so every run of another worker is an orphan."""
     settings = common.settings
     outbox = Outbox(f"wk-{common.tokens.uuid().hex[-12:]}", Desk(), common.bus, common.metrics)
     generation = Generation(
@@ -336,7 +341,7 @@ def _worker(common: Common, models: Mapping[str, Engine]) -> Runner:
         limits=settings.limits,
         metrics=common.metrics,
         pools=tuple(settings.pools),
-        alone=settings.embedded_database,
+        alone=alone,
     )
     return Runner(
         runs=common.store.runs,

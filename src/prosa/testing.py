@@ -3,8 +3,21 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
+from uuid import UUID
+
+from prosa.core.errors import StoreUnavailable
+from prosa.core.events import BulletinNotice, Job, Mail
+from prosa.core.policy import Limits
+from prosa.core.relay import Row
+from prosa.core.run import Claimant, End
+from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
+from prosa.ports import Bus, Delivery, Runs
+
+T = TypeVar("T")
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE_ROUNDS: Final = 20
@@ -61,6 +74,82 @@ class ManualClock:
                 await settle()
         self._elapsed = end
         await settle()
+
+
+class LossyBus:
+    """A bus that loses what it may lose: all mail while ``deaf``, all jobs while ``idle``."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.deaf = False
+        self.idle = False
+
+    def dispatch(self, job: Job) -> None:
+        if not self.idle:
+            self._bus.dispatch(job)
+
+    def jobs(self, pool: str, slots: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        return self._bus.jobs(pool, slots)
+
+    async def backlog(self, pool: str) -> int | None:
+        return await self._bus.backlog(pool)
+
+    def inbox(self, name: str, *, bulletins: bool) -> AbstractAsyncContextManager[AsyncIterator[Mail]]:
+        return self._bus.inbox(name, bulletins=bulletins)
+
+    def send(self, to: str, mail: Mail) -> None:
+        if not self.deaf:
+            self._bus.send(to, mail)
+
+    def announce(self, notices: Sequence[BulletinNotice]) -> None:
+        if not self.deaf:
+            self._bus.announce(notices)
+
+
+class FaultyRuns:
+    """A store of runs that is ``away`` when a test says so; ``forgetful``: it commits, and its answer is lost."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self.away = False
+        self.forgetful = 0
+
+    async def accept(self, ask: Ask, limits: Limits) -> Receipt:
+        return await self._faulty(self._runs.accept(ask, limits))
+
+    async def claim(
+        self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
+    ) -> Held | None:
+        claim = self._runs.claim(claimant, lease_seconds=lease_seconds, continues=continues, limits=limits)
+        return await self._faulty(claim)
+
+    async def checkpoint(self, worker: str, saves: Sequence[Save]) -> Sequence[Saved]:
+        if self.away:
+            raise _away()
+        return await self._runs.checkpoint(worker, saves)
+
+    async def finish(self, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
+        return await self._faulty(self._runs.finish(claimant, text, end, limits))
+
+    async def release(self, claimant: Claimant, text: str) -> bool:
+        return await self._faulty(self._runs.release(claimant, text))
+
+    async def stop(self, user: UUID, run: UUID, limits: Limits) -> tuple[Row, tuple[Job, ...]]:
+        return await self._faulty(self._runs.stop(user, run, limits))
+
+    async def _faulty(self, call: Coroutine[object, object, T]) -> T:
+        if self.away:
+            call.close()
+            raise _away()
+        result = await call
+        if self.forgetful:
+            self.forgetful -= 1
+            raise _away()
+        return result
+
+
+def _away() -> StoreUnavailable:
+    return StoreUnavailable("The store is away, as this test asks.")
 
 
 async def settle() -> None:
