@@ -2,7 +2,7 @@
 import type { ChatView, MessageView, UserView, Uuid } from "./protocol";
 
 export interface Info {
-  readonly sign_up: "open" | "closed";
+  readonly sign_up: boolean;
   readonly first_account: boolean;
   readonly models: readonly string[];
   readonly version: string;

@@ -25,6 +25,12 @@ export function touched(listing: Listing, chat: ChatView): Listing {
   return { ...listing, items: sorted([...listing.items.filter((one) => one.id !== chat.id), chat]) };
 }
 
+/** Something was said in a chat: it goes to the top without being read again. */
+export function bumped(listing: Listing, chat: Uuid, at: string): Listing {
+  const found = listing.items.find((one) => one.id === chat);
+  return found && found.updated_at < at ? touched(listing, { ...found, updated_at: at }) : listing;
+}
+
 export function removed(listing: Listing, chat: Uuid): Listing {
   return { ...listing, items: listing.items.filter((one) => one.id !== chat) };
 }

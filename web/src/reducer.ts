@@ -5,7 +5,7 @@
  * transmit or something to read; the store carries it out.
  */
 import { CLOSE } from "./client";
-import { removed, touched, withPage } from "./listing";
+import { bumped, removed, touched, withPage } from "./listing";
 import { ended, heard, newRun } from "./run";
 import { acceptedMessages, chose, folded, newThread, reconciled, unchosen, withMessages } from "./thread";
 import type { ChatPage, History } from "./api";
@@ -192,6 +192,7 @@ function accepted(state: State, event: Accepted): Step {
   if (!known) effects.push({ do: "list" });
   const next: State = {
     ...state,
+    listing: pending ? bumped(state.listing, event.chat, pending.at) : state.listing,
     pending: state.pending.filter((one) => one.id !== event.id),
     threads: { ...state.threads, [event.chat]: { ...withMessages(before, fresh), status, stale: before.reading } },
     runs: { ...state.runs, [event.run]: pending?.withdrawn ? { ...run, stopping: true } : run },
@@ -242,7 +243,8 @@ function watching(state: State, event: Watching): Step {
   return lost ? reading(next, event.chat) : [next, []];
 }
 
-function added(state: State, message: MessageView): Step {
+function added(before: State, message: MessageView): Step {
+  const state = { ...before, listing: bumped(before.listing, message.chat, message.created_at) };
   const thread = state.threads[message.chat];
   if (thread === undefined) return [state, []];
   const next = merged(state, thread, [message]);

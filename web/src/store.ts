@@ -218,8 +218,9 @@ export function createSession(around: Surroundings): Session {
     const { open, threads } = store.getState();
     const thread = open === null ? undefined : threads[open];
     // Only a branch that is not the newest is named: two tabs that write at once stay on one line.
+    const chat = open === null || thread?.status === "missing" ? around.uuid() : open;
     const parent = thread && leaf !== newestReply(thread)?.id ? leaf : null;
-    write({ kind: "send", chat: open ?? around.uuid(), text, parent, reply: null, model });
+    write({ kind: "send", chat, text, parent, reply: null, model });
   }
 
   return {

@@ -247,6 +247,14 @@ test("leaving a chat unwatches it, and coming back watches it with the runs stil
   expect(taken()).toEqual([{ do: "transmit", frame: { type: "watch", chat: "c", runs: ["r"] } }, { do: "read", chat: "c" }]);
 });
 
+test("a chat in which something is said goes to the top of the list", () => {
+  online();
+  const [older, newer] = [chat("c", "2025-01-01T00:00:00Z"), chat("d", "2025-02-01T00:00:00Z")];
+  apply({ type: "listed", more: false, page: { items: [newer, older], next: null } });
+  says({ type: "message", message: question() });
+  expect(state.listing.items.map((one) => one.id)).toEqual(["c", "d"]);
+});
+
 test("a chat deleted in another tab leaves the list and the page", () => {
   asked();
   says({ type: "chat", change: "created", chat: chat("c") }, delta(1, "Be"));

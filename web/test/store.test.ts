@@ -22,7 +22,7 @@ const refusal = (status: number, code: string): Promise<never> => Promise.reject
 function fakeApi(): Api {
   const called = <T>(name: string, value: T): Promise<T> => (calls.push(name), Promise.resolve(value));
   return {
-    info: () => called("info", { sign_up: "open", first_account: false, models: ["local"], version: "0" }),
+    info: () => called("info", { sign_up: true, first_account: false, models: ["local"], version: "0" }),
     me: () => called("me", ANA),
     register: () => called("register", ANA),
     login: () => called("login", ANA),
@@ -177,6 +177,15 @@ test("a new question names its parent only on a branch that is not the newest", 
   session.send("And?", "big", "a1");
   const [newest, older] = last().sent.filter((frame) => frame.type === "send");
   expect([newest?.parent, older?.parent, older?.model]).toEqual([undefined, "a1", "big"]);
+});
+
+test("what is written at the address of a chat that does not exist begins a new one", async () => {
+  await live();
+  session.open("gone");
+  await settle();
+  session.send("Why?", null, null);
+  expect(last().sent.at(-1)).toMatchObject({ type: "send", chat: "id-1" });
+  expect(state().open).toBe("id-1");
 });
 
 test("a sign-in that ended elsewhere leads to the sign-in page", async () => {

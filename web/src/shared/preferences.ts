@@ -20,7 +20,7 @@ export interface Preferences {
 
 /** The first of the browser's languages that the page speaks; else English. */
 export function languageOf(languages: readonly string[]): Language {
-  const known = languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in CATALOGUES);
+  const known = languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => Object.hasOwn(CATALOGUES, tag));
   return (known as Language | undefined) ?? "en";
 }
 
@@ -28,7 +28,7 @@ export function createPreferences(keep: Keep, languages: readonly string[]): Sto
   const language = keep.choice("language");
   const theme = keep.choice("theme");
   const store = createStore<Preferences>(() => ({
-    language: language !== null && language in CATALOGUES ? (language as Language) : languageOf(languages),
+    language: language !== null && Object.hasOwn(CATALOGUES, language) ? (language as Language) : languageOf(languages),
     theme: THEMES.find((one) => one === theme) ?? "system",
     model: keep.choice("model"),
   }));

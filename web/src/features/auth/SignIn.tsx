@@ -16,7 +16,7 @@ export function SignIn() {
   const words = useWords();
   const info = useInfo();
   const [wish, setWish] = useState<"in" | "up" | null>(null);
-  const closed = info?.sign_up === "closed";
+  const closed = info?.sign_up === false;
   const up = !closed && (wish ?? (info?.first_account ? "up" : "in")) === "up";
   return (
     <main className="flex min-h-full flex-col items-center justify-center gap-8 px-4 py-10">

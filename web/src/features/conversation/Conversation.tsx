@@ -23,11 +23,11 @@ function Lines({ thread }: { thread: Thread }) {
   const lines = useBranch(thread);
   const last = lines.at(-1)?.message.id;
   const mine = useAppState((state) => state.pending.findLast((one) => one.chat === thread.chat)?.id);
-  const { scroller, content, away, toEnd } = useEndOf(mine);
+  const { scroller, content, away, toEnd } = useEndOf(mine, lines[0]?.message.id);
   const loading = thread.status === "loading" && lines.length === 0;
   return (
     <div className="relative min-h-0 flex-1">
-      <div ref={scroller} className="h-full overflow-y-auto overscroll-contain" data-testid="scroller">
+      <div ref={scroller} className="h-full overflow-y-auto overscroll-contain [overflow-anchor:none]" data-testid="scroller">
         <div ref={content} role="log" aria-live="off" aria-label={words.conversation.label} className="mx-auto flex max-w-3xl flex-col gap-3 px-4 pt-4 pb-8 sm:px-6">
           {loading && <Spinner label={words.loading} />}
           {thread.previous !== null && <Older chat={thread.chat} />}
