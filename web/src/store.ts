@@ -6,14 +6,15 @@
 import { createStore } from "zustand/vanilla";
 import { ApiError } from "./api";
 import { createClient } from "./client";
-import { INITIAL, reduce, resume, watch } from "./reducer";
+import { reduce, resume, watch } from "./reducer";
+import { INITIAL } from "./state";
 import { newestReply } from "./thread";
 import type { StoreApi } from "zustand/vanilla";
 import type { Api, Credentials, Info } from "./api";
 import type { Link, Socket } from "./client";
 import type { Keep } from "./keep";
 import type { MessageView, ServerMessage, UserView, Uuid } from "./protocol";
-import type { Effect, Input, Problem, State } from "./reducer";
+import type { Effect, Input, Problem, State } from "./state";
 import type { Pending } from "./thread";
 
 export interface Surroundings {

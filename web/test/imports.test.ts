@@ -7,7 +7,7 @@ const SRC = resolve(import.meta.dirname, "../src");
 const ZONES: readonly (readonly string[])[] = [
   ["protocol.ts"],
   ["client.ts", "api.ts", "uuid.ts"],
-  ["run.ts", "thread.ts", "listing.ts", "reducer.ts"],
+  ["run.ts", "thread.ts", "listing.ts", "state.ts", "reducer.ts"],
   ["keep.ts", "store.ts"],
   ["shared"],
   ["features"],

@@ -1,10 +1,11 @@
 import { beforeEach, expect, test } from "vitest";
-import { INITIAL, THREADS_KEPT, reduce, resume } from "../src/reducer";
+import { reduce, resume } from "../src/reducer";
+import { INITIAL, THREADS_KEPT } from "../src/state";
 import { branch } from "../src/thread";
 import { ANA, AT, chat, question, reply } from "./fixtures";
 import type { History } from "../src/api";
 import type { Done, MessageView, ServerMessage } from "../src/protocol";
-import type { Effect, Input, State } from "../src/reducer";
+import type { Effect, Input, State } from "../src/state";
 import type { Pending } from "../src/thread";
 
 let state: State;

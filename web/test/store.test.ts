@@ -5,7 +5,7 @@ import { createSession } from "../src/store";
 import { ANA, FakeSocket, chat, question, reply } from "./fixtures";
 import type { Api, History } from "../src/api";
 import type { Keep } from "../src/keep";
-import type { State } from "../src/reducer";
+import type { State } from "../src/state";
 import type { Session } from "../src/store";
 
 let sockets: FakeSocket[];

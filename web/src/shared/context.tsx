@@ -4,7 +4,7 @@ import { useStore } from "zustand";
 import { CATALOGUES } from "./preferences";
 import type { ReactNode } from "react";
 import type { StoreApi } from "zustand/vanilla";
-import type { State } from "../reducer";
+import type { State } from "../state";
 import type { Session } from "../store";
 import type { Catalogue } from "./en";
 import type { Preferences } from "./preferences";

@@ -4,7 +4,7 @@ import { branch } from "../../thread";
 import { useAppState, useModel, useSession, useWords } from "../../shared/context";
 import { Icon } from "../../shared/ui";
 import type { KeyboardEvent } from "react";
-import type { State } from "../../reducer";
+import type { State } from "../../state";
 import type { Uuid } from "../../protocol";
 
 /** The run of the open chat that a stop means: the one that speaks, else the one that waits longest. */
