@@ -90,7 +90,7 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	@touch $@
 
 $(NODE_STAMP): web/package.json web/package-lock.json
-	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || \
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
 		{ echo "The page needs Node 20 or newer with npm. Install them: sudo apt-get install nodejs npm" >&2; exit 1; }
 	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

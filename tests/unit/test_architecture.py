@@ -1,6 +1,7 @@
 """The house rules that a linter does not know: where banned calls live, and how small and flat everything is."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,3 +214,12 @@ def test_what_runs_is_what_was_tested() -> None:
         return {row for row in text.splitlines() if row and not row.startswith((" ", "#"))}
 
     assert pins("run.txt") - pins("dev.txt") == set()
+
+
+def test_the_pages_lock_is_whole_and_names_no_host() -> None:
+    """npm leaves out what its registry does not serve, and then refuses to install from such a lock."""
+    text = (ROOT / "web" / "package-lock.json").read_text("utf-8")
+    packages = json.loads(text)["packages"]
+    wanted = {name for package in packages.values() for name in package.get("optionalDependencies", ())}
+    assert {name for name in wanted if f"node_modules/{name}" not in packages} == set()
+    assert '"resolved"' not in text
