@@ -96,5 +96,5 @@ $(NODE_STAMP): web/package.json web/package-lock.json
 	@touch $@
 
 $(PAGE): $(WEB_SOURCES) $(NODE_STAMP)
-	cd web && npm run --silent build
-	@touch $@
+	cd web && npm run --silent build -- --logLevel warn
+	@rm -rf $(@D) && cp -r web/dist $(@D) && touch $@
