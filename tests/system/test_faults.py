@@ -259,6 +259,20 @@ async def test_a_model_that_cannot_be_reached_is_answered_for_by_its_fallback(tm
         assert reader.text == expected_reply("anyone? [[n=3 r=50]]")
 
 
+async def test_the_first_question_can_be_edited_a_branch_from_the_root(tmp_path: Path) -> None:
+    async with house(tmp_path) as (prosa, _):
+        chat = uuid7()
+        await prosa.answer(await prosa.ask("first try [[n=2 r=50]]", chat))
+        edit = Send(id=uuid7(), chat=chat, text="second try [[n=2 r=50]]", parent=chat)
+        await prosa.answer((await prosa.intake.send(prosa.user, edit)).row.run)
+        history = await prosa.common.store.chats.history(prosa.user, chat, None, 50)
+        questions = [message for message in history.messages if message.role == "user"]
+        assert [(message.text, message.parent) for message in questions] == [
+            ("first try [[n=2 r=50]]", None),
+            ("second try [[n=2 r=50]]", None),
+        ]
+
+
 async def test_a_regenerated_reply_is_a_sibling_and_the_first_one_stays(tmp_path: Path) -> None:
     async with house(tmp_path) as (prosa, _):
         chat = uuid7()

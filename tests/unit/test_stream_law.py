@@ -161,6 +161,24 @@ class Stream(RuleBasedStateMachine):
         if len(self.readers) < 4:
             self.readers.append((Reader(), Cursor(self.run, whole=True)))
 
+    @rule(which=st.sampled_from([0, 1]))
+    def resume(self, which: int) -> None:
+        """The reader's connection broke: it comes back with what it holds (``Last-Event-ID``)."""
+        reader, cursor = self.readers[which]
+        if not cursor.over:
+            at = Cursor(self.run, attempt=reader.attempt, seq=len(reader.text), started=reader.attempt)
+            self.readers[which] = (reader, at)
+
+    @rule()
+    def gateway_dies(self) -> None:
+        """Every reader resumes at another gateway, which knows nothing but the row."""
+        self.relay = Relay(self.run)
+        for which in range(len(self.readers)):
+            reader, cursor = self.readers[which]
+            at = Cursor(self.run, attempt=reader.attempt, seq=len(reader.text), started=reader.attempt)
+            self.readers[which] = (reader, cursor if cursor.over else at)
+        self.learn(read(self.relay, self.row))
+
     @invariant()
     def readers_hold_a_prefix_of_their_attempt(self) -> None:
         for reader, _ in getattr(self, "readers", []):

@@ -131,7 +131,12 @@ export interface Regenerate {
   model?: string | null;
 }
 
-/** Ask a question. ``id`` is made by the client, unique per user; the same id again means the same message. */
+/**
+ * Ask a question. ``id`` is made by the client, unique per user; the same id again means the same message.
+ *
+ * ``parent`` is the reply that it follows: by default the chat's newest; an older one makes a branch (an edit). The
+ * chat's own id names the root, so that the first question can be edited too.
+ */
 export interface Send {
   type: "send";
   id: Uuid;

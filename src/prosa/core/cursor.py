@@ -14,7 +14,10 @@ from prosa.core.run import Finish, RunState
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Where a reader is. ``attempt`` 0: it was told nothing; ``whole``: begin with a snapshot."""
+    """Where a reader is. ``attempt`` 0: it was told nothing; ``whole``: begin with a snapshot.
+
+    A reader that resumes brings its ``attempt`` and ``seq``, and gets only what it misses.
+    """
 
     run: UUID
     attempt: int = 0
@@ -54,14 +57,23 @@ def _beginning(cursor: Cursor, relay: Relay, row: Row, out: list[ServerMessage])
 
 
 def _text(cursor: Cursor, relay: Relay, row: Row, out: list[ServerMessage]) -> Cursor:
+    if relay.end is None and not cursor.whole and _ahead(cursor, relay):
+        return cursor
     fresh = cursor.attempt == 0 and relay.attempt <= 1
     behind = relay.attempt > cursor.attempt and not fresh
-    if cursor.whole or behind or relay.revision > cursor.revision:
+    if cursor.whole or behind or relay.revision > cursor.revision or _ahead(cursor, relay):
         out.append(Snapshot(relay.run, row.chat, relay.attempt, relay.seq, relay.state, relay.text))
     elif relay.seq > cursor.seq:
         text = relay.text[cursor.seq :]
         out.append(Delta(run=relay.run, attempt=relay.attempt, start=cursor.seq + 1, seq=relay.seq, text=text))
     return change(cursor, attempt=relay.attempt, seq=relay.seq, revision=relay.revision, whole=False)
+
+
+def _ahead(cursor: Cursor, relay: Relay) -> bool:
+    """The reader came from elsewhere and holds more than this gateway has heard of yet."""
+    if relay.attempt == cursor.attempt and relay.revision == cursor.revision:
+        return relay.seq < cursor.seq
+    return relay.attempt < cursor.attempt
 
 
 def _ending(cursor: Cursor, relay: Relay, row: Row, out: list[ServerMessage]) -> Cursor:

@@ -23,7 +23,11 @@ class Incoming(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
 
 
 class Send(Incoming, frozen=True):
-    """Ask a question. ``id`` is made by the client, unique per user; the same id again means the same message."""
+    """Ask a question. ``id`` is made by the client, unique per user; the same id again means the same message.
+
+    ``parent`` is the reply that it follows: by default the chat's newest; an older one makes a branch (an edit). The
+    chat's own id names the root, so that the first question can be edited too.
+    """
 
     id: UUID
     chat: UUID

@@ -43,7 +43,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Relay(msgspec.Struct, frozen=True):
-    """What this gateway knows. ``revision`` counts how often the text was replaced instead of grown."""
+    """What this gateway knows. ``revision`` counts how often the attempt's text was replaced instead of grown."""
 
     run: UUID
     row: Row | None = None
@@ -142,7 +142,8 @@ def _adopt(relay: Relay, row: Row) -> Relay:
         return known
     if same and row.text.startswith(relay.text):
         return change(known, text=row.text)
-    return change(known, text=row.text, attempt=row.attempt, claim=row.claim, revision=relay.revision + 1)
+    revision = relay.revision + 1 if row.attempt == relay.attempt else 0
+    return change(known, text=row.text, attempt=row.attempt, claim=row.claim, revision=revision)
 
 
 def _begin(relay: Relay, worker: str, event: RunStarted | TextAdded | TextWhole, text: str) -> Relay:
@@ -156,7 +157,7 @@ def _begin(relay: Relay, worker: str, event: RunStarted | TextAdded | TextWhole,
         claim=event.claim,
         worker=worker,
         text=text,
-        revision=relay.revision + (relay.attempt > 0),
+        revision=0,
         place=None,
     )
 

@@ -96,7 +96,7 @@ def _sent(tx: Connection, ask: Ask) -> _Place:
     if ask.chat is None:
         raise NotFound("A message needs a chat. Name one.")
     if _create_chat(tx, ask, ask.chat):
-        if ask.parent is not None:
+        if ask.parent not in (None, ask.chat):
             raise _unknown_reply(ask.parent)
         return _Place(ask.chat, ask.id, None, created=True)
     own = (chats.c.id == ask.chat, chats.c.user_id == ask.user, chats.c.status != DELETED)
@@ -115,11 +115,13 @@ def _create_chat(tx: Connection, ask: Ask, chat: UUID) -> bool:
 
 
 def _parent(tx: Connection, chat: UUID, asked: UUID | None) -> UUID | None:
-    """The asked parent, or else the newest reply."""
+    """The asked parent, or else the newest reply. The chat itself as parent: the root, before the first message."""
     replies = select(messages.c.id).where(messages.c.chat_id == chat, messages.c.role == Role.ASSISTANT)
     if asked is None:
         found: UUID | None = tx.execute(replies.order_by(messages.c.ordinal.desc()).limit(1)).scalar()
         return found
+    if asked == chat:
+        return None
     if tx.execute(replies.where(messages.c.id == asked)).first() is None:
         raise _unknown_reply(asked)
     return asked
