@@ -59,9 +59,6 @@ class Passwords(Protocol):
         ...
 
 
-# ── the model ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Engine(Protocol):
     """A language model.
 
@@ -78,9 +75,6 @@ class Engine(Protocol):
     async def check(self) -> str:
         """One sentence of what the model is and that it is ready, for ``prosa doctor``; raises EngineFailed."""
         ...
-
-
-# ── the bus ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Delivery(Protocol):
@@ -130,9 +124,6 @@ class Bus(Protocol):
     def announce(self, notices: Sequence[BulletinNotice]) -> None:
         """One bulletin to every inbox that wants them. At most one a tick: callers collect."""
         ...
-
-
-# ── the store: the life of a run ─────────────────────────────────────────────────────────────────────────────
 
 
 class Runs(Protocol):
@@ -232,9 +223,6 @@ class Reads(Protocol):
     async def counts(self) -> Mapping[RunState, int]:
         """Runs without an end by state, for metrics and readiness: also proves that the store answers."""
         ...
-
-
-# ── the store: chats and accounts ────────────────────────────────────────────────────────────────────────────
 
 
 class Chats(Protocol):

@@ -15,7 +15,7 @@ import structlog
 
 from prosa.core import events
 from prosa.core.cursor import Cursor, told
-from prosa.core.errors import NotFound, Unavailable
+from prosa.core.errors import Unavailable
 from prosa.core.events import (
     Added,
     Bulletin,
@@ -28,9 +28,10 @@ from prosa.core.events import (
     Taken,
     Unlisten,
 )
-from prosa.core.protocol import ChatChanged, ChatView, MessageAdded, MessageView, ServerMessage
+from prosa.core.protocol import ServerMessage
 from prosa.core.relay import NOTHING, Action, AskWorker, Outcome, Relay, Row, heard, placed, read, taken
 from prosa.core.run import RunState
+from prosa.gateway.news import Member, Members, News
 from prosa.ports import Bus, Chats, Clock, Metrics, Reads, SignIns
 
 log = structlog.get_logger()
@@ -49,32 +50,6 @@ class Watcher(Protocol):
     def touch(self, run: UUID) -> None:
         """The run's relay changed. Must not wait."""
         ...
-
-
-class Member(Watcher, Protocol):
-    """A socket of a signed-in user."""
-
-    @property
-    def user(self) -> UUID: ...
-
-    @property
-    def session(self) -> UUID: ...
-
-    def sent(self, run: UUID) -> bool:
-        """Whether this socket asked for the run itself."""
-        ...
-
-    def watches(self, chat: UUID) -> bool: ...
-
-    def follows(self, run: UUID) -> bool: ...
-
-    def begin(self, run: UUID, *, whole: bool) -> None:
-        """Follow a run: from its start, or (``whole``) from a snapshot."""
-        ...
-
-    def push(self, message: ServerMessage) -> None: ...
-
-    def sign_out(self) -> None: ...
 
 
 class _Watched:
@@ -108,15 +83,14 @@ class Hub:
         self.name = name
         self._bus = bus
         self._reads = reads
-        self._chats = chats
         self._sign_ins = sign_ins
         self._clock = clock
         self._metrics = metrics
         self._forget = revoked
         self._watched: dict[UUID, _Watched] = {}
-        self._members: dict[UUID, set[Member]] = {}
+        self.members = Members()
         self._notices: list[BulletinNotice] = []
-        self._added: asyncio.Queue[Added | ChatTouched] = asyncio.Queue(maxsize=1000)
+        self._news = News(self.members, chats, clock, metrics)
         self._wanted: set[UUID] = set()
         self._want = asyncio.Event()
 
@@ -124,18 +98,13 @@ class Hub:
 
     @property
     def sockets(self) -> int:
-        return sum(len(members) for members in self._members.values())
-
-    def join(self, member: Member) -> None:
-        self._members.setdefault(member.user, set()).add(member)
+        return len(self.members)
 
     def leave(self, member: Member, runs: Iterable[UUID]) -> None:
-        for run in list(runs):
+        """A socket closed that followed these runs."""
+        for run in runs:
             self.unwatch(run, member)
-        members = self._members.get(member.user, set())
-        members.discard(member)
-        if not members:
-            self._members.pop(member.user, None)
+        self.members.leave(member)
 
     def announce(self, notice: BulletinNotice) -> None:
         """Collect a notice for this process's next bulletin."""
@@ -204,7 +173,7 @@ class Hub:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._mail())
             group.create_task(self._reading())
-            group.create_task(self._telling())
+            group.create_task(self._news.run())
             group.create_task(self._every(BULLETIN_SECONDS, self._bulletin))
             group.create_task(self._every(ROUND_SECONDS, self._round))
             group.create_task(self._every(REVOCATION_SECONDS, self._revocations))
@@ -326,78 +295,37 @@ class Hub:
                 watched = self._watched.get(notice.run)
                 if watched is not None and watched.relay.end is None:
                     self._ask(notice.run)
-            case Added() | ChatTouched():
-                self._later(notice)
+            case Added():
+                self._added(notice)
+            case ChatTouched():
+                self._news.tell(notice)
             case SignInRevoked():
                 self._revoked(notice)
 
+    def _added(self, notice: Added) -> None:
+        """A run began: whoever watches its chat follows it, and the user's other sockets are told."""
+        for member in self.members.of(notice.user):
+            if member.watches(notice.chat) and not member.sent(notice.run) and not member.follows(notice.run):
+                self.watch(notice.run, member)
+                member.begin(notice.run, whole=False)
+        self._news.tell(notice)
+
     def _revoked(self, notice: SignInRevoked) -> None:
         self._forget(notice.user, notice.session)
-        for member in tuple(self._members.get(notice.user, ())):
+        for member in self.members.of(notice.user):
             if notice.session in (None, member.session):
                 member.sign_out()
 
-    def _later(self, notice: Added | ChatTouched) -> None:
-        members = self._members.get(notice.user)
-        if not members:
-            return
-        if isinstance(notice, Added):
-            for member in tuple(members):
-                if member.watches(notice.chat) and not member.sent(notice.run) and not member.follows(notice.run):
-                    self.watch(notice.run, member)
-                    member.begin(notice.run, whole=False)
-            if all(member.sent(notice.run) for member in members):
-                return
-        try:
-            self._added.put_nowait(notice)
-        except asyncio.QueueFull:
-            # The reader of such a socket sees the change when it reads the history next.
-            self._metrics.count("bus_dropped_total", channel="notices")
-
-    async def _telling(self) -> None:
-        """Read what other tabs added, once for all sockets of the user."""
-        while True:
-            notice = await self._added.get()
-            try:
-                async with asyncio.timeout(STORE_SECONDS):
-                    await self._tell(notice)
-            except NotFound:
-                continue
-            except (Unavailable, TimeoutError) as error:
-                log.warning("store.away", error=str(error))
-
-    async def _tell(self, notice: Added | ChatTouched) -> None:
-        if isinstance(notice, ChatTouched):
-            self._push(notice.user, await self._chat(notice))
-            return
-        for message in (notice.message, notice.reply):
-            if message is not None:
-                view = MessageView.of(await self._chats.message(notice.user, notice.chat, message))
-                self._push(notice.user, MessageAdded(view), besides=notice.run)
-
-    async def _chat(self, notice: ChatTouched) -> ChatChanged:
-        if notice.change == "deleted":
-            now = self._clock.now()
-            return ChatChanged(ChatView(notice.chat, "", "DELETED", now, now), "deleted")
-        chat = await self._chats.chat(notice.user, notice.chat)
-        return ChatChanged(ChatView.of(chat), "created" if notice.change == "created" else "updated")
-
-    def _push(self, user: UUID, message: ServerMessage, *, besides: UUID | None = None) -> None:
-        for member in tuple(self._members.get(user, ())):
-            if besides is None or not member.sent(besides):
-                member.push(message)
-
     async def _revocations(self) -> None:
         """Close the sockets of sign-ins that ended, also where the bulletin was lost, or that expired."""
-        sessions = {member.session for members in self._members.values() for member in members}
+        sessions = self.members.sessions()
         if not sessions:
             return
         async with asyncio.timeout(STORE_SECONDS):
             closed = set(await self._sign_ins.closed(sorted(sessions)))
-        for members in tuple(self._members.values()):
-            for member in tuple(members):
-                if member.session in closed:
-                    member.sign_out()
+        for member in self.members.all():
+            if member.session in closed:
+                member.sign_out()
 
 
 class _Follower:

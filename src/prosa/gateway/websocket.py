@@ -104,7 +104,7 @@ class Connection:
 
     async def serve(self) -> None:
         user = self._session.sign_in.user
-        self._door.hub.join(self._session)
+        self._door.hub.members.join(self._session)
         self._session.push(Hello(UserView(user.id, user.username, user.role), self._door.hub.name, self._door.models))
         try:
             async with asyncio.TaskGroup() as group:
