@@ -14,21 +14,18 @@ from tests.system.harness import Person, Served, Tab
 
 
 async def test_what_was_acknowledged_survives_a_power_cut_and_is_answered(served: Served) -> None:
-    """L1: killed at once after `accepted`, many times, with nothing flushed on the way."""
+    """L1: killed at once after `accepted`, again and again, with nothing flushed on the way."""
     person = await Person.sign_up(served.base)
-    asked: list[tuple[str, str, str]] = []
-    for n in range(5):
+    for n in range(4):
+        text = f"message {n} [[n=3 r=50 ttft=0.2]]"
         async with person.socket() as tab:
-            text = f"message {n} [[n=3 r=50 ttft=0.2]]"
             accepted = await tab.ask(text)
-            asked.append((accepted["chat"], accepted["run"], text))
             served.kill()
         await served.start()
-    for chat, run, text in asked:
         async with person.socket() as tab:
-            await tab.send({"type": "watch", "chat": chat, "runs": [run]})
-            assert (await tab.answer(run)).text == expected_reply(text)
-        question, reply = (await person.history(UUID(chat)))["messages"]
+            await tab.send({"type": "watch", "chat": accepted["chat"], "runs": [accepted["run"]]})
+            assert (await tab.answer(accepted["run"])).text == expected_reply(text)
+        question, reply = (await person.history(UUID(accepted["chat"])))["messages"]
         assert (question["text"], reply["text"], reply["state"]) == (text, expected_reply(text), "done")
 
 
@@ -236,3 +233,20 @@ def _elsewhere(frame: Frame) -> Frame:
 
 def _without_ids(message: str) -> str:
     return re.sub(r"[0-9a-f-]{36}", "ID", message)
+
+
+async def test_a_run_that_takes_worker_after_worker_with_it_ends_and_says_so(served: Served) -> None:
+    """A poisonous run must not be taken over for ever: the third loss in a row without new text ends it."""
+    person = await Person.sign_up(served.base)
+    async with person.socket() as tab:
+        accepted = await tab.ask("poison [[n=3 ttft=60]]")
+        await tab.until("started")
+    for _ in range(3):
+        served.kill()
+        await served.start()
+        await asyncio.sleep(0.3)
+    async with person.socket() as tab:
+        await tab.send({"type": "watch", "chat": accepted["chat"], "runs": [accepted["run"]]})
+        end = (await tab.answer(accepted["run"])).end
+    assert end is not None
+    assert (end["type"], end["code"], end["retryable"]) == ("failed", "worker_lost", True)
