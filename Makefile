@@ -34,7 +34,7 @@ test: install static page-check chromium ## Prove everything: the checks, every 
 	$(BIN)/pytest
 
 check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
-	$(BIN)/pytest tests/unit tests/contract
+	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
 
 format: $(DEV_STAMP) ## Put the Python sources into shape
 	$(BIN)/ruff format

@@ -160,7 +160,8 @@ def test_the_doctor_says_what_is_wrong_and_exits_with_one(
     (tmp_path / "data").write_text("a file where a folder should be")
     monkeypatch.setenv("PROSA_SCRIPTED", "true")
     monkeypatch.setenv("PROSA_LOCAL", "false")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("PROSA_PORT", str(taken.getsockname()[1]))
         assert prosa("doctor") == cli.WRONG
     assert "fail  data folder" in prosa.out
