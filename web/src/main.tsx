@@ -55,6 +55,8 @@ const session = createSession({
 const preferences = createPreferences(keep, navigator.languages);
 
 window.addEventListener("online", () => session.nudge());
+// No network is no proof: a server on this machine is still there. So it is asked.
+window.addEventListener("offline", () => session.nudge());
 window.addEventListener("pageshow", (event) => event.persisted && session.nudge());
 document.addEventListener("visibilitychange", () => !document.hidden && session.nudge());
 

@@ -8,7 +8,7 @@ import { CLOSE } from "./client";
 import { bumped, removed, touched, withPage } from "./listing";
 import { ended, heard, newRun } from "./run";
 import { INITIAL, THREADS_KEPT } from "./state";
-import { acceptedMessages, chose, folded, newThread, reconciled, unchosen, withMessages } from "./thread";
+import { acceptedMessages, chose, folded, follows, newThread, reconciled, unchosen, withMessages } from "./thread";
 import type { History } from "./api";
 import type { Link } from "./client";
 import type { Accepted, ClientMessage, Hello, MessageView, Refusal, ServerMessage, Uuid, Watching } from "./protocol";
@@ -274,7 +274,7 @@ function reopened(state: State, chat: Uuid): Step {
 function wrote(state: State, pending: Pending): Step {
   const sent = state.link === "live";
   const thread = state.threads[pending.chat] ?? newThread(pending.chat, "new");
-  const below = pending.kind === "send" ? pending.parent : (pending.reply && thread.messages[pending.reply]?.parent) || null;
+  const below = pending.kind === "send" ? follows(pending) : (pending.reply && thread.messages[pending.reply]?.parent) || null;
   const next: State = {
     ...state,
     open: pending.chat,

@@ -239,7 +239,7 @@ export function createSession(around: Surroundings): Session {
     moreChats: () => readChats(store.getState().listing.next),
     olderMessages: (chat) => readHistory(chat, store.getState().threads[chat]?.previous ?? null),
     send,
-    edit: ({ chat, parent }, text, model) => write({ kind: "send", chat, text, parent, reply: null, model }),
+    edit: ({ chat, parent }, text, model) => write({ kind: "send", chat, text, parent: parent ?? chat, reply: null, model }),
     regenerate: ({ chat, id }, model) => write({ kind: "regenerate", chat, text: "", parent: null, reply: id, model }),
     retry: (id) => dispatch({ type: "retried", id }),
     discard: (id) => dispatch({ type: "discarded", id }),

@@ -9,7 +9,7 @@ export interface Pending {
   readonly kind: "send" | "regenerate";
   readonly chat: Uuid;
   readonly text: string;
-  /** Send: the reply it follows; null for the newest. */
+  /** Send: the reply it follows; the chat's own id for none (a first question in other words); null for the newest. */
   readonly parent: Uuid | null;
   /** Regenerate: the reply to write again. */
   readonly reply: Uuid | null;
@@ -131,7 +131,12 @@ function withPending(thread: Thread, pending: readonly Pending[]): MessageView[]
 }
 
 function question(pending: Pending, before: readonly MessageView[]): MessageView {
-  return { ...blank(pending), role: "user", text: pending.text, state: "done", parent: pending.parent ?? before.at(-1)?.id ?? null };
+  return { ...blank(pending), role: "user", text: pending.text, state: "done", parent: follows(pending, before.at(-1)) };
+}
+
+/** The message that a question stands below; null for the root. */
+export function follows({ chat, parent }: Pick<Pending, "chat" | "parent">, newest?: MessageView): Uuid | null {
+  return parent === chat ? null : (parent ?? newest?.id ?? null);
 }
 
 function emptyReply(pending: Pending, thread: Thread): MessageView | null {
@@ -152,8 +157,8 @@ export function acceptedMessages(thread: Thread, pending: Pending, given: { run:
   const parent = pending.kind === "send" ? pending.id : (pending.reply && thread.messages[pending.reply]?.parent) || null;
   const reply: MessageView = { ...blank(pending), id: given.reply, role: "assistant", state: "queued", run, ordinal, parent };
   if (pending.kind === "regenerate") return [reply];
-  const follows = pending.parent ?? newestReply(thread)?.id ?? null;
-  return [{ ...blank(pending), role: "user", text: pending.text, state: "done", ordinal, parent: follows }, reply];
+  const above = follows(pending, newestReply(thread));
+  return [{ ...blank(pending), role: "user", text: pending.text, state: "done", ordinal, parent: above }, reply];
 }
 
 function ordered(thread: Thread): MessageView[] {

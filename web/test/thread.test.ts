@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { branch, chose, newThread, newestReply, unchosen, withMessages } from "../src/thread";
+import { acceptedMessages, branch, chose, newThread, newestReply, unchosen, withMessages } from "../src/thread";
 import { AT, question, reply } from "./fixtures";
 import type { Pending, Thread } from "../src/thread";
 
@@ -45,6 +45,13 @@ test("a pending edit stands beside the question it changes", () => {
   const lines = branch(forked(), [pending({ id: "p", parent: "a1" })]);
   expect(lines.map((line) => line.message.id)).toEqual(["q1", "a1", "p"]);
   expect(lines[2]?.siblings).toEqual(["q2", "q3", "p"]);
+});
+
+test("a first question in other words stands beside it, before it is acknowledged and after", () => {
+  const edit = pending({ id: "p", parent: "c" });
+  expect(branch(forked(), [edit]).map((line) => [line.message.id, line.siblings])).toEqual([["p", ["q1", "p"]]]);
+  const [asked] = acceptedMessages(forked(), edit, { run: "r", reply: "a", ordinal: 5 });
+  expect(asked).toMatchObject({ id: "p", parent: null });
 });
 
 test("a reply that is asked for again stands empty in the place of the old one", () => {

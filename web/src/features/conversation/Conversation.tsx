@@ -28,7 +28,7 @@ function Lines({ thread }: { thread: Thread }) {
   return (
     <div className="relative min-h-0 flex-1">
       <div ref={scroller} className="h-full overflow-y-auto overscroll-contain [overflow-anchor:none]" data-testid="scroller">
-        <div ref={content} role="log" aria-live="off" aria-label={words.conversation.label} className="mx-auto flex max-w-3xl flex-col gap-3 px-4 pt-4 pb-8 sm:px-6">
+        <div ref={content} role="log" aria-live="off" aria-label={words.conversation.label} className="mx-auto flex max-w-3xl flex-col gap-1 px-4 pt-4 pb-8 sm:px-6">
           {loading && <Spinner label={words.loading} />}
           {thread.previous !== null && <Older chat={thread.chat} />}
           {lines.map(({ message, siblings }) =>

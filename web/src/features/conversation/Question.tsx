@@ -46,10 +46,7 @@ export const Question = memo(function Question({ message, siblings }: Props) {
         <div className="flex h-8 items-center gap-0.5">
           <span className="flex opacity-0 transition-opacity group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
             <CopyButton text={message.text} />
-            {message.parent !== null && (
-              // The protocol names a branch by the reply it follows, so a first question has none to branch from.
-              <IconButton icon="pencil" label={words.conversation.edit} data-testid="edit" onClick={() => setEditing(true)} />
-            )}
+            <IconButton icon="pencil" label={words.conversation.edit} data-testid="edit" onClick={() => setEditing(true)} />
           </span>
           <Turns message={message} siblings={siblings} />
         </div>
