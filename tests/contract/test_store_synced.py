@@ -1,11 +1,18 @@
 """L1: what must be durable is synced when it returns; only checkpoints and heartbeats are not."""
 
 from pathlib import Path
+from typing import cast
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection
 
+from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.opening import open_database
+from prosa.adapters.sql.runs import SqlRuns
+from prosa.core.policy import Limits
+from prosa.core.run import Claimant, End, RunState
+from prosa.core.work import Ask
 
 FULL, NORMAL = 2, 1
 
@@ -28,3 +35,29 @@ async def test_the_log_is_written_ahead_and_a_reader_never_blocks_the_writer(tmp
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/prosa.db") as database:
         mode = await database.write(lambda tx: tx.exec_driver_sql("PRAGMA journal_mode").scalar_one())
         assert mode == "wal"
+
+
+class Recorder:
+    """Stands where the database does and notes which writes want to be synced."""
+
+    def __init__(self) -> None:
+        self.synced: list[bool] = []
+
+    async def write(self, work: object, *, synced: bool = True) -> object:
+        self.synced.append(synced)
+        return None
+
+
+async def test_accept_claim_finish_release_and_stop_are_synced_and_only_the_checkpoint_is_not() -> None:
+    recorder, run = Recorder(), uuid4()
+    runs = SqlRuns(cast("Database", recorder))
+    claimant, limits = Claimant(run, "wk-1", 1), Limits()
+    ask = cast("Ask", None)
+    await runs.accept(ask, limits)
+    await runs.claim(claimant, lease_seconds=3, continues=(), limits=limits)
+    await runs.finish(claimant, "text", End(RunState.DONE), limits)
+    await runs.release(claimant, "text")
+    await runs.stop(uuid4(), run, limits)
+    assert recorder.synced == [True] * 5
+    await runs.checkpoint("wk-1", [])
+    assert recorder.synced[-1] is False
