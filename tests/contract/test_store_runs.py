@@ -247,6 +247,17 @@ async def test_of_two_who_finish_at_once_one_wins(scene: Scene) -> None:
     assert await scene.text(old.run) == "wk-2"
 
 
+async def test_an_earlier_claim_of_the_same_worker_can_change_nothing(scene: Scene) -> None:
+    old = await scene.hold((await scene.send()).row.run)
+    await scene.store.runs.release(old, "It is ")
+    new = await scene.hold(old.run, old.worker)
+    assert await scene.save(old, "no", 6) == []
+    assert not await scene.store.runs.release(old, "no")
+    assert await scene.finish(old, "no") == Committed(mine=False, end=None)
+    assert (await scene.state(old.run), await scene.text(old.run)) == (RunState.RUNNING, "It is ")
+    assert (await scene.finish(new)).mine
+
+
 async def test_finishing_an_unknown_run_is_not_ones_own(scene: Scene) -> None:
     assert await scene.finish(scene.claimant(uuid4())) == Committed(mine=False, end=None)
 

@@ -22,6 +22,7 @@ class Life:
     crashes: Crashes = Crashes()  # noqa: RUF009 - frozen
     stop_asked: bool = False
     end: End | None = None
+    ended_by: Claimant | None = None
 
     @property
     def run(self) -> UUID:
@@ -124,13 +125,13 @@ class Oracle:
         return len(life.saved)
 
     def finishes(self, claimant: Claimant, text: str, end: End) -> bool:
-        """Whether this changed the run."""
+        """Whether the run's end is this claim's, now or since an earlier try."""
         if not self.owns(claimant):
-            return False
+            return self.lives[claimant.run].ended_by == claimant
         step = {RunState.DONE: Step.COMPLETE, RunState.STOPPED: Step.STOP, RunState.FAILED: Step.FAIL}[end.state]
         life = self.lives[claimant.run]
         life.take(step)
-        life.end, life.saved = end, text
+        life.end, life.saved, life.ended_by = end, text, claimant
         self.promoted(life.ask.user)
         return True
 

@@ -199,23 +199,30 @@ class LifeOfRuns(RuleBasedStateMachine):
     def stream(self, pick: int, text: str) -> None:
         self.holder(pick).sent += text
 
-    @rule(pick=st.integers(0, 2))
-    def checkpoint(self, pick: int) -> None:
-        """One statement for all that the worker holds, claims among them that others have by now (L3)."""
-        mine = [holder for holder in self.holders if holder.claimant.worker == self.names[pick]]
-        newest = {holder.claimant.run: holder for holder in mine}
-        saves = {run: self.save(holder) for run, holder in newest.items()}
-        found = self.wait(self.store.runs.checkpoint(self.names[pick], list(saves.values())))
-        known = {saved.run: saved for saved in found}
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks, text=texts)
+    def checkpoint(self, pick: int, text: str) -> None:
+        """One statement for all that a worker holds, claims among them that are over by now (L3)."""
+        chosen = self.holder(pick)
+        chosen.sent += text
+        worker = chosen.claimant.worker
+        held = {holder.claimant.run: holder for holder in self.holders if holder.claimant.worker == worker}
+        held[chosen.claimant.run] = chosen
+        saves = [self.save(holder) for holder in held.values()]
+        found = self.wait(self.store.runs.checkpoint(worker, saves))
+        known = {saved.run: (saved.seq, saved.stop_requested) for saved in found}
         assert len(known) == len(found)
-        for run, holder in newest.items():
-            save = saves[run]
+        for save, holder in zip(saves, held.values(), strict=True):
             stored = self.oracle.saves(holder.claimant, save.at, save.text, whole=save.whole)
-            assert (known[run].seq if run in known else None) == stored
-            if stored is None:
-                self.holders.remove(holder)
-                continue
-            assert known[run].stop_requested == self.oracle.lives[run].stop_asked
+            stop = self.oracle.lives[save.run].stop_asked
+            assert known.get(save.run) == (None if stored is None else (stored, stop))
+            self.learn(holder, stored)
+
+    def learn(self, holder: Holder, stored: int | None) -> None:
+        """A worker that lost a run stops; one whose text did not fit sends the whole next time."""
+        if stored is None:
+            self.holders.remove(holder)
+        else:
             holder.whole = stored != len(holder.sent)
             holder.saved = stored
 
@@ -228,31 +235,34 @@ class LifeOfRuns(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(pick=picks, end=st.sampled_from(ENDS), lost=st.booleans())
     def commit(self, pick: int, end: End, lost: bool) -> None:
-        """``lost``: the commit worked, its answer did not come, and it is tried again."""
+        """``lost``: its answer did not come, and its worker goes on as if it had not been."""
         holder = self.holder(pick)
-        claimant, life = holder.claimant, self.oracle.lives[holder.claimant.run]
-        committed = self.wait(self.store.runs.finish(claimant, holder.sent, end, LIMITS))
-        before = {other.run for other in self.oracle.lives.values() if other.state is RunState.QUEUED}
-        mine = self.oracle.finishes(claimant, holder.sent, end)
-        after = {other.run for other in self.oracle.lives.values() if other.state is RunState.QUEUED}
+        life = self.oracle.lives[holder.claimant.run]
+        committed = self.wait(self.store.runs.finish(holder.claimant, holder.sent, end, LIMITS))
+        before = self.queued()
+        mine = self.oracle.finishes(holder.claimant, holder.sent, end)
         assert (committed.mine, committed.end) == (mine, life.end)
-        assert {job.run for job in committed.promoted} == after - before
-        if lost and mine:
-            again = self.wait(self.store.runs.finish(claimant, "other", ENDS[0], LIMITS))
-            assert (again.mine, again.end, again.promoted) == (True, end, ())
-        self.holders.remove(holder)
-        self.sync()
+        assert {job.run for job in committed.promoted} == self.queued() - before
+        self.settled(holder, lost=lost)
 
     @precondition(lambda self: self.holders)
-    @rule(pick=picks)
-    def drain(self, pick: int) -> None:
+    @rule(pick=picks, lost=st.booleans())
+    def drain(self, pick: int, lost: bool) -> None:
         """All that was sent is given back with the run: nothing is taken back (L4)."""
         holder = self.holder(pick)
         released = self.wait(self.store.runs.release(holder.claimant, holder.sent))
         assert released == self.oracle.releases(holder.claimant, holder.sent)
-        self.holders.remove(holder)
+        self.settled(holder, lost=lost)
+
+    def queued(self) -> set[UUID]:
+        return {life.run for life in self.oracle.lives.values() if life.state is RunState.QUEUED}
+
+    def settled(self, holder: Holder, *, lost: bool) -> None:
+        if not lost:
+            self.holders.remove(holder)
         self.sync()
 
+    @precondition(lambda self: self.unsynced())
     @rule()
     def lose_the_unsynced_suffix(self) -> None:
         """The database's machine lost power: all is as at the last synced write, which kept every claim (L3)."""
@@ -261,6 +271,9 @@ class LifeOfRuns(RuleBasedStateMachine):
             if life.end is None:
                 life.saved, life.crashes = saved, crashes
                 self.by_hand(update(runs).where(runs.c.id == run).values(saved=saved, crashes_row=crashes.row))
+
+    def unsynced(self) -> bool:
+        return any(life.end is None and self.synced[run][0] != life.saved for run, life in self.oracle.lives.items())
 
     # ── people and sweepers ──
 
