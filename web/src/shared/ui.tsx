@@ -1,5 +1,5 @@
 /** The page's small pieces: buttons, icons, a dialog. */
-import { useEffect, useRef } from "react";
+import { useLayoutEffect, useRef } from "react";
 import type { ButtonHTMLAttributes, ReactNode } from "react";
 import { useWords } from "./context";
 
@@ -60,7 +60,8 @@ export function IconButton({ icon, label, className = "", ...props }: ButtonProp
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const words = useWords();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the element leaves the page: a closed dialog gives the focus back only while it is there.
+  useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
     return () => element?.close();

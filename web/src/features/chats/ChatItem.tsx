@@ -12,11 +12,18 @@ interface Props {
 
 export function ChatItem({ chat, current, onPick }: Props) {
   const [mode, setMode] = useState<"shown" | "renaming" | "deleting">("shown");
+  const [byKey, setByKey] = useState(false);
   const shape = current ? "bg-hover font-medium" : "hover:bg-hover";
+
+  function named(key: boolean) {
+    setByKey(key);
+    setMode("shown");
+  }
+
   return (
     <li data-testid="chat-item" data-chat={chat.id} data-current={current} className={`group relative flex items-center rounded-lg ${shape}`}>
-      {mode === "renaming" ? <NameField chat={chat} onEnd={() => setMode("shown")} /> : <Title chat={chat} current={current} onPick={onPick} />}
-      {mode === "shown" && <Actions current={current} onRename={() => setMode("renaming")} onDelete={() => setMode("deleting")} />}
+      {mode === "renaming" ? <NameField chat={chat} onEnd={named} /> : <Title chat={chat} current={current} onPick={onPick} />}
+      {mode !== "renaming" && <Actions current={current} renamed={byKey} onRename={() => setMode("renaming")} onDelete={() => setMode("deleting")} />}
       {mode === "deleting" && <ConfirmDelete chat={chat} onEnd={() => setMode("shown")} />}
     </li>
   );
@@ -46,32 +53,40 @@ function Title({ chat, current, onPick }: Props) {
   );
 }
 
-function Actions({ current, onRename, onDelete }: { current: boolean; onRename: () => void; onDelete: () => void }) {
+interface ActionsProps {
+  readonly current: boolean;
+  /** A key ended the renaming: the focus comes back to where it was. */
+  readonly renamed: boolean;
+  readonly onRename: () => void;
+  readonly onDelete: () => void;
+}
+
+function Actions({ current, renamed, onRename, onDelete }: ActionsProps) {
   const words = useWords();
   const seen = current ? "" : "sr-only group-hover:not-sr-only group-focus-within:not-sr-only";
   return (
     <div className={`flex shrink-0 pr-1 ${seen}`}>
-      <IconButton icon="pencil" label={words.chats.rename} data-testid="chat-rename" className="size-7!" onClick={onRename} />
+      <IconButton icon="pencil" label={words.chats.rename} data-testid="chat-rename" autoFocus={renamed} className="size-7!" onClick={onRename} />
       <IconButton icon="trash" label={words.chats.delete} data-testid="chat-delete" className="size-7!" onClick={onDelete} />
     </div>
   );
 }
 
-function NameField({ chat, onEnd }: { chat: ChatView; onEnd: () => void }) {
+function NameField({ chat, onEnd }: { chat: ChatView; onEnd: (byKey: boolean) => void }) {
   const words = useWords();
   const session = useSession();
   const [title, setTitle] = useState(chat.title);
   const over = useRef(false);
 
   // Leaving the field by a key also takes the focus away: only the first of the two counts.
-  function end() {
+  function end(byKey: boolean) {
     over.current = true;
-    onEnd();
+    onEnd(byKey);
   }
 
-  function keep() {
+  function keep(byKey: boolean) {
     if (over.current) return;
-    end();
+    end(byKey);
     if (title.trim() && title !== chat.title) void session.rename(chat.id, title.trim());
   }
 
@@ -84,12 +99,13 @@ function NameField({ chat, onEnd }: { chat: ChatView; onEnd: () => void }) {
       value={title}
       onFocus={(event) => event.target.select()}
       onChange={(event) => setTitle(event.target.value)}
-      onBlur={keep}
+      onBlur={() => keep(false)}
       onKeyDown={(event) => {
-        if (event.key === "Enter") keep();
-        if (event.key !== "Escape") return;
+        if (event.key !== "Enter" && event.key !== "Escape") return;
+        // Else the button that gets the focus would be pressed by the same key.
         event.preventDefault();
-        end();
+        if (event.key === "Enter") keep(true);
+        else end(true);
       }}
     />
   );

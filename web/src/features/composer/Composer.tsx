@@ -7,6 +7,8 @@ import type { KeyboardEvent } from "react";
 import type { State } from "../../state";
 import type { Uuid } from "../../protocol";
 
+const FINE = "(pointer: fine)";
+
 /** The run of the open chat that a stop means: the one that speaks, else the one that waits longest. */
 function stoppable(state: State): Uuid | null {
   const live = Object.values(state.runs).filter((run) => run.chat === state.open && !ended(run.state));
@@ -29,7 +31,7 @@ export function Composer() {
 
   useEffect(() => {
     // On a phone the keyboard would cover what was just opened.
-    if (matchMedia("(pointer: fine)").matches) field.current?.focus();
+    if (matchMedia(FINE).matches) field.current?.focus();
   }, [open]);
   useEscape(run === null ? null : () => session.stopRun(run));
 
@@ -111,6 +113,7 @@ function Box({ field, text, onText, onKey, ready, run }: BoxProps) {
   );
 }
 
+/** On a phone a tap on it must not call the keyboard up, which a tap into the box does. */
 function StopButton({ run, shape }: { run: Uuid; shape: string }) {
   const { composer } = useWords();
   const session = useSession();
@@ -123,7 +126,10 @@ function StopButton({ run, shape }: { run: Uuid; shape: string }) {
       title={`${composer.stop} (Esc)`}
       disabled={stopping}
       className={`${shape} bg-ink text-paper hover:opacity-85 disabled:opacity-40`}
-      onClick={() => session.stopRun(run)}
+      onClick={(event) => {
+        if (!matchMedia(FINE).matches) event.stopPropagation();
+        session.stopRun(run);
+      }}
     >
       <span className="size-3 rounded-xs bg-current" />
     </button>
@@ -140,6 +146,7 @@ function ModelChoice() {
       data-testid="model"
       className="max-w-44 truncate rounded-full bg-transparent px-2.5 py-1.5 text-sm text-soft hover:bg-hover hover:text-ink"
       value={model ?? models[0]}
+      onClick={(event) => event.stopPropagation()}
       onChange={(event) => choose(event.target.value)}
     >
       {models.map((name) => (

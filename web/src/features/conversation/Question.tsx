@@ -23,8 +23,15 @@ export const Question = memo(function Question({ message, siblings }: Props) {
   const words = useWords();
   const pending = useAppState((state) => state.pending.find((one) => one.id === message.id));
   const [editing, setEditing] = useState(false);
+  const [left, setLeft] = useState(false);
   const state = sending(pending);
-  if (editing) return <Edit message={message} onEnd={() => setEditing(false)} />;
+
+  function end() {
+    setLeft(true);
+    setEditing(false);
+  }
+
+  if (editing) return <Edit message={message} onEnd={end} />;
   return (
     <article
       data-testid="message"
@@ -46,7 +53,7 @@ export const Question = memo(function Question({ message, siblings }: Props) {
         <div className="flex h-8 items-center gap-0.5">
           <span className="flex opacity-0 transition-opacity group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
             <CopyButton text={message.text} />
-            <IconButton icon="pencil" label={words.conversation.edit} data-testid="edit" onClick={() => setEditing(true)} />
+            <IconButton icon="pencil" label={words.conversation.edit} data-testid="edit" autoFocus={left} onClick={() => setEditing(true)} />
           </span>
           <Turns message={message} siblings={siblings} />
         </div>

@@ -41,7 +41,7 @@ export const Reply = memo(function Reply({ message, siblings, last }: Props) {
       {known.text !== "" && <Text text={known.text} streaming={!over} />}
       {!over && known.text === "" && <Waiting run={run} />}
       {over && <Outcome message={message} />}
-      {over && <Actions message={message} siblings={siblings} last={last} />}
+      {over ? <Actions message={message} siblings={siblings} last={last} /> : <Turns message={message} siblings={siblings} />}
       <Announcement text={known.text} over={over} />
     </article>
   );
