@@ -4,6 +4,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
@@ -75,6 +76,8 @@ def serve(settings: Settings) -> None:
     Raises SetupError where it cannot start.
     """
     logs.configure(settings.log_format, settings.log_level)
+    for warning in settings.warnings:
+        log.warning("settings.noted", warning=warning)
     if settings.broker_url is not None:
         raise BadConfig("prosa serve has its broker inside the process: remove broker_url (PROSA_BROKER_URL).")
     with (
@@ -190,7 +193,10 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            log.info("prosa.ready", address=f"http://{shown}:{port}/", version=VERSION)
+            address = f"http://{shown}:{port}/"
+            log.info("prosa.ready", address=address, version=VERSION)
+            sys.stdout.write(f"Prosa is ready. Open {address} in a browser; Ctrl-C ends it.\n")
+            sys.stdout.flush()
 
 
 def _server(settings: Settings, app: Callable[..., object]) -> Server:

@@ -203,11 +203,11 @@ class Tab:
         assert frame["type"] == "accepted", frame
         return frame
 
-    async def text(self, run: UUID, characters: int) -> str:
+    async def text(self, run: UUID, characters: int, seconds: float = 10) -> str:
         """Follow a run until this much of it was shown."""
         reader = self.runs.setdefault(run, StrictReader())
         while len(reader.text) < characters:
-            await self.receive()
+            await self.receive(seconds)
         return reader.text
 
     async def answer(self, run: str, seconds: float = 30) -> StrictReader:

@@ -41,7 +41,7 @@ class LocalOptions(msgspec.Struct, frozen=True):
     temperature: float = 0.15
     threads: int | None = None
     warm: bool = True
-    """Fill each slot's cache with the examples, in the background after the start."""
+    """Fill the first slot's cache with the examples, in the background after the start."""
 
 
 class LocalEngine:
@@ -173,7 +173,8 @@ class LocalEngine:
     def _warming(self) -> list[Body]:
         self._translation.load()
         said = messages((_TOLD, *SHOTS, Turn(Role.USER, "Hello!")), "")
-        return [{"messages": said, "max_tokens": 1, "id_slot": slot} for slot in range(self._options.slots)]
+        # One slot only: whoever asks right after the start would wait behind the others, seconds each.
+        return [{"messages": said, "max_tokens": 1, "id_slot": 0}]
 
 
 class _Cut(msgspec.Struct, frozen=True):
