@@ -30,7 +30,7 @@ async def test_a_failed_answer_gives_its_reason_keeps_its_text_and_can_be_tried_
     reply = await tab.ask("broken [[n=20 r=100 fail=6]]")
     await expect(reply).to_have_attribute("data-state", "failed")
     await expect(reply.get_by_test_id("failure")).to_have_attribute("data-code", "model_broke")
-    await expect(reply.get_by_test_id("failure")).to_contain_text("The model's answer broke off.")
+    await expect(reply.get_by_test_id("failure")).to_contain_text("The model failed while it was writing.")
     assert len((await words(reply)).split()) == 6
     first = await reply.get_attribute("data-id")
     await reply.get_by_test_id("retry").click()

@@ -1,28 +1,20 @@
 import { useEffect } from "react";
 import { SignIn } from "../features/auth/SignIn";
 import { useAppState, usePreferences, useWords } from "../shared/context";
-import { Spinner, Wordmark } from "../shared/ui";
+import { Splash } from "../shared/ui";
 import { Shell } from "./Shell";
 
 export function App() {
   const session = useAppState((state) => state.session);
   useDocument();
-  if (session === "unknown") return <Splash />;
+  if (session === "unknown") return <Arriving />;
   return session === "in" ? <Shell /> : <SignIn />;
 }
 
-function Splash() {
-  const words = useWords();
+function Arriving() {
+  const { link } = useWords();
   const offline = useAppState((state) => state.link === "offline");
-  return (
-    <main className="flex h-full flex-col items-center justify-center gap-4 px-4 text-center" data-testid="splash">
-      <Wordmark className="text-4xl" />
-      <Spinner label={words.loading} />
-      <p role="status" className="min-h-6 text-sm text-soft">
-        {offline && words.link.offline}
-      </p>
-    </main>
-  );
+  return <Splash>{offline && `${link.offline} ${link.trying}`}</Splash>;
 }
 
 const TAGS = { en: "en", pt: "pt-BR" } as const;

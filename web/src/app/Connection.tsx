@@ -19,18 +19,21 @@ export function Connection() {
   const link = useAppState((state) => state.link);
   const waiting = useAppState((state) => state.pending.length > 0);
   const settled = useSettled(link);
-  const text = { ...words, offline: waiting ? words.offlineKept : words.offline, "signed-out": words.signedOut }[settled];
+  const text = { ...words, "signed-out": words.signedOut }[settled];
+  const more = settled === "offline" ? (waiting ? words.kept : words.trying) : "";
   const quiet = settled === "live";
   return (
     <p
       role="status"
       data-testid="connection"
       data-link={link}
-      title={text}
+      title={`${text} ${more}`.trim()}
       className={`flex max-w-[70%] items-center gap-2 rounded-full text-xs ${quiet ? "" : "border border-line bg-raised px-3 py-1 text-soft"}`}
     >
       <span aria-hidden="true" className={`size-2 shrink-0 rounded-full ${DOTS[settled]}`} />
-      <span className={quiet ? "sr-only" : "truncate"}>{text}</span>
+      <span className={quiet ? "sr-only" : "truncate"}>
+        {text} <span className="max-sm:sr-only">{more}</span>
+      </span>
     </p>
   );
 }

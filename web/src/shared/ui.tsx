@@ -98,3 +98,17 @@ export function Spinner({ label }: { label: string }) {
 export function Wordmark({ className = "text-xl" }: { className?: string }) {
   return <span className={`font-serif font-semibold tracking-tight ${className}`}>Prosa</span>;
 }
+
+/** The page before it knows what to show. */
+export function Splash({ children }: { children?: ReactNode }) {
+  const words = useWords();
+  return (
+    <main className="flex h-full flex-col items-center justify-center gap-4 px-4 text-center" data-testid="splash">
+      <Wordmark className="text-4xl" />
+      <Spinner label={words.loading} />
+      <p role="status" className="min-h-6 text-sm text-soft">
+        {children}
+      </p>
+    </main>
+  );
+}

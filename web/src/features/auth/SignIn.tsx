@@ -2,7 +2,7 @@ import { useEffect, useState } from "react";
 import type { SubmitEvent } from "react";
 import { LanguageChoice, ThemeChoice } from "../../shared/choices";
 import { problemText, useSession, useWords } from "../../shared/context";
-import { Button, IconButton, Wordmark } from "../../shared/ui";
+import { Button, IconButton, Splash, Wordmark } from "../../shared/ui";
 import type { Info } from "../../api";
 
 const FIELD = "w-full rounded-xl border border-line bg-paper px-3.5 py-2.5 text-[0.95rem] outline-offset-0 placeholder:text-faint";
@@ -16,6 +16,7 @@ export function SignIn() {
   const words = useWords();
   const info = useInfo();
   const [wish, setWish] = useState<"in" | "up" | null>(null);
+  if (info === undefined) return <Splash />;
   const closed = info?.sign_up === false;
   const up = !closed && (wish ?? (info?.first_account ? "up" : "in")) === "up";
   return (
@@ -130,15 +131,15 @@ function PasswordField({ up }: { up: boolean }) {
   );
 }
 
-/** Null while it is not known: then the form signs in. */
-function useInfo(): Info | null {
+/** Undefined until there is an answer, because a form that changes takes away what was typed; null where there is none. */
+function useInfo(): Info | null | undefined {
   const session = useSession();
-  const [info, setInfo] = useState<Info | null>(null);
+  const [info, setInfo] = useState<Info | null>();
   useEffect(() => {
     let here = true;
     session.info().then(
       (known) => here && setInfo(known),
-      () => undefined,
+      () => here && setInfo(null),
     );
     return () => {
       here = false;
