@@ -212,6 +212,24 @@ async def test_a_hostile_answer_does_nothing_while_it_comes_and_when_it_is_whole
     await _unhurt(tab.page)
 
 
+async def test_a_wide_answer_scrolls_inside_itself_on_a_phone(
+    visit: Visit, hostile: Served, model: FakeModelServer
+) -> None:
+    columns = " | ".join(f"column-number-{n}" for n in range(8))
+    table = f"| {columns} |\n|{'---|' * 8}\n| {columns} |"
+    model.next(
+        says(["# Title\n\n", f"{table}\n\n", f"```python\nprint({'word ' * 40})\n```\n\n", "> quoted\n\n- one\n- two"])
+    )
+    ana = await visit(hostile.base, size=(390, 640), phone=True)
+    tab = await ana.signed_up()
+    reply = await tab.ask("Show me.")
+    await expect(reply).to_have_attribute("data-state", "done")
+    for part in ("h1", "table", "pre code", "blockquote", "ul li"):
+        await expect(text_of(reply).locator(part).first).to_be_visible()
+    assert await text_of(reply).locator("pre").evaluate("box => box.scrollWidth > box.clientWidth")
+    await _fits(tab.page)
+
+
 async def _unhurt(page: Page) -> None:
     assert await page.evaluate("() => window.hurt ?? null") is None
     assert await page.evaluate("() => getComputedStyle(document.body).display") != "none"
