@@ -1,8 +1,8 @@
 """The port ``Chats``: a user's chats and their messages, in keyset pages (L11)."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,20 @@ from prosa.core.run import RunState
 
 DELETED: Final = "DELETED"
 T = TypeVar("T")
+
+
+class _ChatPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the cursor of a page of chats holds."""
+
+    updated: Annotated[datetime, msgspec.Meta(tz=True)]
+    chat: UUID
+
+
+class _MessagePlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the cursor of a page of messages holds, no wider than its columns."""
+
+    ordinal: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    role: Role
 
 
 class SqlChats:
@@ -82,10 +96,9 @@ def _page(tx: Connection, user: UUID, cursor: str | None, limit: int) -> Page:
     """Newest first. One more than asked for tells whether there is a next page."""
     query = _chats.where(chats.c.user_id == user, chats.c.status != DELETED)
     if cursor is not None:
-        updated, chat = _read_cursor(cursor, tuple[datetime, UUID])
-        query = query.where(
-            tuple_(chats.c.updated_at, chats.c.id) < tuple_(literal(updated, Moment()), literal(chat, Id()))
-        )
+        last = _read_cursor(cursor, _ChatPlace)
+        place = tuple_(literal(_in_utc(last.updated), Moment()), literal(last.chat, Id()))
+        query = query.where(tuple_(chats.c.updated_at, chats.c.id) < place)
     query = query.order_by(chats.c.updated_at.desc(), chats.c.id.desc()).limit(limit + 1)
     found = tx.execute(query).all()
     shown = found[:limit]
@@ -98,7 +111,7 @@ def _history(tx: Connection, chat: Chat, cursor: str | None, limit: int) -> Hist
     unfinished = unfinished_runs(tx, chat.id)
     query = _messages.where(messages.c.chat_id == chat.id)
     if cursor is not None:
-        query = _before(query, *_read_cursor(cursor, tuple[int, str]))
+        query = _before(query, _read_cursor(cursor, _MessagePlace))
     # Of the two at one ordinal the question is older: its role sorts behind the reply's.
     found = tx.execute(query.order_by(messages.c.ordinal.desc(), messages.c.role).limit(limit + 1)).all()
     shown = found[:limit]
@@ -107,9 +120,9 @@ def _history(tx: Connection, chat: Chat, cursor: str | None, limit: int) -> Hist
     return History(chat, tuple(map(_to_message, reversed(shown))), unfinished, previous)
 
 
-def _before(query: Select[Any], ordinal: int, role: str) -> Select[Any]:
-    same = and_(messages.c.ordinal == ordinal, messages.c.role > role)
-    return query.where(or_(messages.c.ordinal < ordinal, same))
+def _before(query: Select[Any], place: _MessagePlace) -> Select[Any]:
+    same = and_(messages.c.ordinal == place.ordinal, messages.c.role > place.role)
+    return query.where(or_(messages.c.ordinal < place.ordinal, same))
 
 
 def _message(tx: Connection, user: UUID, chat: UUID, message: UUID) -> Message:
@@ -164,4 +177,16 @@ def _read_cursor(cursor: str, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(bytes.fromhex(cursor), type=shape)
     except (ValueError, msgspec.MsgspecError):
-        raise BadRequest("The cursor is none that a page gave out. Begin with the first page.") from None
+        raise _bad_cursor() from None
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Raises BadRequest for a moment at the edge of time that has no form in UTC."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> BadRequest:
+    return BadRequest("The cursor is none that a page gave out. Begin with the first page.")
