@@ -8,18 +8,26 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Update, update
 
 from prosa.adapters.sql.opening import open_database
@@ -44,6 +52,7 @@ ENDS: Final = (
 )
 texts: Final = st.text(st.sampled_from("aé🌍 "), min_size=1, max_size=4)
 picks: Final = st.integers(0, 63)
+turns: Final = st.lists(st.integers(0, 2), min_size=1, max_size=4)
 
 
 @dataclass
@@ -58,6 +67,8 @@ class Holder:
 
 class LifeOfRuns(RuleBasedStateMachine):
     """Two people, some workers that come and go, and the store; the oracle says what must be."""
+
+    reached: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,6 +96,15 @@ class LifeOfRuns(RuleBasedStateMachine):
             self.runner.close()
             shutil.rmtree(self.folder)
 
+    @initialize(sends=st.lists(st.tuples(st.integers(0, 1), picks), min_size=4, max_size=8))
+    def begin(self, sends: list[tuple[int, int]]) -> None:
+        """Nothing can go wrong where nothing happens: there is work, and two workers are at it."""
+        for user, pick in sends:
+            self.accept(user, pick)
+        for worker in (0, 1):
+            self.heartbeat(worker)
+            self.work(0, worker)
+
     # ── words ──
 
     def wait(self, call: Coroutine[object, object, T]) -> T:
@@ -102,6 +122,9 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     def holder(self, pick: int) -> Holder:
         return self.holders[pick % len(self.holders)]
+
+    def count(self, **happened: bool) -> None:
+        self.reached.update(name for name, so in happened.items() if so)
 
     def sync(self) -> None:
         """A synced write makes all before it durable."""
@@ -164,6 +187,26 @@ class LifeOfRuns(RuleBasedStateMachine):
         self.holders = [holder for holder in self.holders if holder.claimant.worker != self.names[pick]]
         self.names[pick] = f"wk-{next(self.ids)}"
 
+    @precondition(lambda self: self.queued())
+    @rule(pick=picks, worker=st.integers(0, 2))
+    def work(self, pick: int, worker: int) -> None:
+        """What happens most: a worker takes a queued run."""
+        if queued := sorted(self.queued()):
+            run = queued[pick % len(queued)]
+            self.take(Claimant(run, self.names[worker], next(self.ids)), continues=True, lost=False)
+
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks, turns=turns, text=st.just("") | texts, continues=st.booleans())
+    def take_over(self, pick: int, turns: list[int], text: str, continues: bool) -> None:
+        """Worker after worker is frozen and the run delivered again; none knows, and all will go on writing."""
+        life = self.oracle.lives[self.holder(pick).claimant.run]
+        if text:
+            self.checkpoint(pick, text)
+        for worker in turns:
+            if life.owner is not None and life.owner.worker in self.names:
+                self.heartbeat_over(self.names.index(life.owner.worker))
+            self.take(Claimant(life.run, self.names[worker], next(self.ids)), continues=continues, lost=False)
+
     @precondition(lambda self: self.oracle.lives)
     @rule(pick=picks, worker=st.integers(0, 2), continues=st.booleans(), lost=st.booleans())
     def deliver(self, pick: int, worker: int, continues: bool, lost: bool) -> None:
@@ -183,14 +226,17 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     def take(self, claimant: Claimant, *, continues: bool, lost: bool) -> None:
         held = self.claim(claimant, continues=continues)
+        life = self.oracle.lives[claimant.run]
+        before = (life.owner, life.saved, life.end)
         expected = self.oracle.claims(claimant, continues=continues)
+        self.count(taken_over=expected and before[0] is not None, cleared=expected and len(before[1]) > len(life.saved))
+        self.count(lost_too_often=not expected and life.end != before[2], refused=not expected and life.end is None)
         if lost:
             held = self.claim(claimant, continues=continues)
         assert (held is not None) == expected
         self.sync()
         if held is None:
             return
-        life = self.oracle.lives[claimant.run]
         assert (held.row.attempt, held.row.text, held.stop_requested) == (life.attempt, life.saved, life.stop_asked)
         self.holders.append(Holder(claimant, held.row.text, len(held.row.text)))
 
@@ -216,6 +262,11 @@ class LifeOfRuns(RuleBasedStateMachine):
             stored = self.oracle.saves(holder.claimant, save.at, save.text, whole=save.whole)
             stop = self.oracle.lives[save.run].stop_asked
             assert known.get(save.run) == (None if stored is None else (stored, stop))
+            self.count(
+                saved=stored is not None,
+                fenced_save=stored is None,
+                misfit=stored is not None and not save.whole and stored != save.at + len(save.text),
+            )
             self.learn(holder, stored)
 
     def learn(self, holder: Holder, stored: int | None) -> None:
@@ -235,15 +286,19 @@ class LifeOfRuns(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(pick=picks, end=st.sampled_from(ENDS), lost=st.booleans())
     def commit(self, pick: int, end: End, lost: bool) -> None:
-        """``lost``: its answer did not come, and its worker goes on as if it had not been."""
+        """``lost``: its answer did not come, and it is tried again."""
         holder = self.holder(pick)
         life = self.oracle.lives[holder.claimant.run]
         committed = self.wait(self.store.runs.finish(holder.claimant, holder.sent, end, LIMITS))
         before = self.queued()
+        again = life.ended_by == holder.claimant
         mine = self.oracle.finishes(holder.claimant, holder.sent, end)
+        self.count(committed=mine, committed_again=again, fenced_commit=not mine, promoted=len(committed.promoted) > 0)
         assert (committed.mine, committed.end) == (mine, life.end)
         assert {job.run for job in committed.promoted} == self.queued() - before
         self.settled(holder, lost=lost)
+        if lost:
+            self.commit(self.holders.index(holder), ENDS[0], lost=False)
 
     @precondition(lambda self: self.holders)
     @rule(pick=picks, lost=st.booleans())
@@ -252,6 +307,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         holder = self.holder(pick)
         released = self.wait(self.store.runs.release(holder.claimant, holder.sent))
         assert released == self.oracle.releases(holder.claimant, holder.sent)
+        self.count(released=released, fenced_release=not released)
         self.settled(holder, lost=lost)
 
     def queued(self) -> set[UUID]:
@@ -262,10 +318,12 @@ class LifeOfRuns(RuleBasedStateMachine):
             self.holders.remove(holder)
         self.sync()
 
-    @precondition(lambda self: self.unsynced())
-    @rule()
-    def lose_the_unsynced_suffix(self) -> None:
-        """The database's machine lost power: all is as at the last synced write, which kept every claim (L3)."""
+    @precondition(lambda self: self.holders)
+    @rule(pick=picks, text=texts)
+    def lose_the_unsynced_suffix(self, pick: int, text: str) -> None:
+        """The database's machine loses power: all is as at the last synced write, which kept every claim (L3)."""
+        self.checkpoint(pick, text)
+        self.count(suffix_lost=self.unsynced())
         for run, (saved, crashes) in self.synced.items():
             life = self.oracle.lives[run]
             if life.end is None:
@@ -280,8 +338,11 @@ class LifeOfRuns(RuleBasedStateMachine):
     @precondition(lambda self: self.oracle.lives)
     @rule(pick=picks)
     def stop(self, pick: int) -> None:
-        life = self.life(pick)
+        """Rather of a run that has no end."""
+        unended = [life for life in self.oracle.lives.values() if life.end is None]
+        life = unended[pick % len(unended)] if unended else self.life(pick)
         row, _ = self.wait(self.store.runs.stop(life.ask.user, life.run, LIMITS))
+        self.count(stop_asked=life.state is RunState.RUNNING, withdrawn=life.state is RunState.WAITING)
         self.oracle.stops(life, STOPPED)
         assert (row.state, row.end) == (life.state, life.end)
         self.sync()
@@ -295,6 +356,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         self.by_hand(update(runs).where(runs.c.id == life.run, runs.c.start_by.is_not(None)).values(start_by=LONG_AGO))
         rows = self.wait(self.store.sweeps.expire(LIMITS, 9))
         due = life.state in LIVE
+        self.count(expired=due)
         if due:
             self.oracle.fails(life, Failure.of(RunTimeout("") if life.attempt else NoWorker("")))
             life.end = rows[0].end
@@ -348,7 +410,9 @@ class LifeOfRuns(RuleBasedStateMachine):
         """With every job lost and every worker gone, one new worker brings all to an end from the store alone (L6)."""
         for pick in range(3):
             self.crash(pick)
-        for _ in range(2 * len(self.oracle.lives) + 1):
+        for _ in self.oracle.lives:
+            if all(life.end is not None for life in self.oracle.lives.values()):
+                break
             self.by_hand(update(runs).values(dispatched_at=LONG_AGO))
             found = [
                 *self.wait(self.store.sweeps.undispatched("p", 0, LIMITS)),
@@ -362,13 +426,24 @@ class LifeOfRuns(RuleBasedStateMachine):
         assert all(life.end is not None for life in self.oracle.lives.values())
 
 
-LifeOfRuns.TestCase.settings = settings(
-    max_examples=30,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+REACHED: Final = {
+    *("saved", "committed", "committed_again", "promoted", "released", "stop_asked", "withdrawn", "expired"),
+    *("taken_over", "cleared", "lost_too_often", "refused", "suffix_lost", "misfit"),
+    *("fenced_save", "fenced_commit", "fenced_release"),
+}
 
 
-TestLifeOfRuns = LifeOfRuns.TestCase
+def test_whatever_happens_to_runs_in_whatever_order_the_laws_hold() -> None:
+    """And everything that the laws are about did happen: a walk that meets nothing proves nothing."""
+    LifeOfRuns.reached.clear()
+    run_state_machine_as_test(
+        LifeOfRuns,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert {name: LifeOfRuns.reached[name] for name in REACHED if LifeOfRuns.reached[name] < 3} == {}
