@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import resource
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ from prosa.core.model import Catalogue
 from prosa.gateway.asgi import Options, Parts, application
 from prosa.gateway.hub import Hub
 from prosa.gateway.throttle import Throttle
+from prosa.gateway.transport import SmallBuffers
 from prosa.gateway.websocket import Door, route
 from prosa.ports import Bus, Clock, Engine, Tokens
 from prosa.settings import ModelSettings, Settings
@@ -50,10 +52,10 @@ log = structlog.get_logger()
 VERSION: Final = version("prosa")
 DRAIN_SECONDS: Final = 1.0
 """An embedded process gives its runs back soon: its next start goes on with them."""
-SOCKET_BUFFER_BYTES: Final = 32 * 1024
-"""The kernel's share of what a reader that does not read may hold back."""
 STALLED_MS: Final = 60_000
 BACKLOG: Final = 2048
+OPEN_FILES: Final = 65_536
+SOCKETS_A_USER: Final = 100
 
 
 class Common(msgspec.Struct, frozen=True):
@@ -80,6 +82,7 @@ def serve(settings: Settings) -> None:
         log.warning("settings.noted", warning=warning)
     if settings.broker_url is not None:
         raise BadConfig("prosa serve has its broker inside the process: remove broker_url (PROSA_BROKER_URL).")
+    _raise_open_files()
     with (
         locked(settings.data_dir),
         _listening(settings.host, settings.port) as listener,
@@ -199,10 +202,18 @@ class Server(uvicorn.Server):
             sys.stdout.flush()
 
 
+def _raise_open_files() -> None:
+    """Each socket is an open file, and the usual soft limit of 1,024 is meant for other programs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _server(settings: Settings, app: Callable[..., object]) -> Server:
     config = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=SmallBuffers,
         ws_max_size=settings.limits.frame_bytes,
         ws_per_message_deflate=False,
         log_config=None,
@@ -216,14 +227,13 @@ def _server(settings: Settings, app: Callable[..., object]) -> Server:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A bound socket whose connections keep small send buffers and give up on peers that stopped. Raises PortTaken."""
+    """A bound socket whose connections give up on peers that stopped. Raises PortTaken."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
     except OSError as error:
         raise PortTaken(f"Prosa cannot listen on {host}: {error.strerror}. Give another --host.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     try:
@@ -285,6 +295,7 @@ def _gateway(
         metrics=common.metrics,
         origins=frozenset(settings.origins),
         models=models,
+        sockets_a_user=SOCKETS_A_USER if settings.rate_limits else None,
     )
     parts = Parts(
         accounts=Accounts(store.users, store.sign_ins, passwords, common.tokens, _account_options(settings)),

@@ -172,7 +172,10 @@ class Runs(Protocol):
 class Sweeps(Protocol):
     """Upkeep by every worker, safe to run by many at once: each call locks what it changes and skips what is locked."""
 
-    async def heartbeat(self, worker: str, *, slots: int, draining: bool) -> None: ...
+    async def heartbeat(self, worker: str, *, slots: int, draining: bool, alone: bool = False) -> None:
+        """``alone``: no other worker exists. The time in which nobody's heart beat (a closed lid, a process that was
+        off) is then no run's time: deadlines move by it; and the first beat of a worker forgets all dispatches."""
+        ...
 
     async def orphans(self, worker: str, lease_seconds: float, limit: int) -> Sequence[Job]:
         """Running runs of others whose heartbeat is over, oldest first. Lease 0: every run of every other worker."""

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -49,7 +51,7 @@ def send(**fields: object) -> str:
         (json.dumps({"type": "regenerate", "id": str(uuid7()), "reply": str(uuid4())}), "not_found"),
         (json.dumps({"type": "watch", "chat": str(uuid4())}), "not_found"),
         (json.dumps({"type": "stop", "run": str(uuid4())}), "not_found"),
-        (json.dumps({"type": "watch", "chat": str(uuid4()), "runs": [str(uuid4())] * 201}), "bad_request"),
+        (json.dumps({"type": "watch", "chat": str(uuid4()), "runs": [str(uuid4())] * 65}), "bad_request"),
     ],
 )
 async def test_a_bad_frame_is_refused_and_the_socket_goes_on(tab: Tab, frame: str, code: str) -> None:
@@ -147,3 +149,28 @@ async def _close_code(served: Served, protocols: list[str], origin: Origin | Non
 
 def _url(served: Served) -> str:
     return served.base.replace("http", "ws", 1) + "/api/ws"
+
+
+async def test_one_account_cannot_take_all_connections(tmp_path: Path) -> None:
+    """L9: the hundred-and-first socket of an account is turned away; another account's is welcome."""
+    served = Served(tmp_path / "data", {"PROSA_RATE_LIMITS": "on"})
+    await served.start()
+    try:
+        greedy, other = await Person.sign_up(served.base), await Person.sign_up(served.base)
+        async with AsyncExitStack() as stack:
+            for _ in range(100):
+                await stack.enter_async_context(greedy.socket())
+            assert await _close_code(served, [f"bearer.{greedy.token}"]) == 1013
+            async with other.socket() as tab:
+                await tab.answer((await tab.ask("room for me? [[n=1]]"))["run"])
+    finally:
+        served.kill()
+
+
+async def test_a_socket_that_watches_too_many_chats_still_gets_its_messages_accepted(shared: Served) -> None:
+    """L1: what is stored is acknowledged, whatever becomes of the watching."""
+    person = await Person.sign_up(shared.base)
+    async with person.socket() as tab:
+        for n in range(202):
+            accepted = await tab.ask(f"{n} [[n=1 r=1000]]")
+            await tab.answer(accepted["run"])

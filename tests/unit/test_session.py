@@ -8,7 +8,7 @@ import pytest
 from prosa.core.account import SignIn, User
 from prosa.core.errors import BadRequest
 from prosa.core.protocol import Accepted, Delta, Done, Refusal, ServerMessage, Snapshot, Started, Watching
-from prosa.core.relay import Relay, Row, read
+from prosa.core.relay import Relay, Row, read, settled
 from prosa.core.run import End, Finish, RunState
 from prosa.core.work import Receipt
 from prosa.gateway.session import OUTBOX_MESSAGES, OVERLOADED, WATCHED_CHATS, Session
@@ -32,7 +32,7 @@ class Desk:
         return self.session.pull(self.relays.get)[0]
 
     def know(self, row: Row) -> None:
-        self.relays[row.run] = read(self.relays.get(row.run, Relay(row.run)), row)[0]
+        self.relays[row.run] = settled(read(self.relays.get(row.run, Relay(row.run)), row)[0])
         self.session.touch(row.run)
 
 
@@ -159,3 +159,29 @@ def test_the_first_close_code_stays(desk: Desk) -> None:
     desk.session.close(OVERLOADED)
     assert desk.session.closing == 4401
     assert desk.woken == 2
+
+
+def test_a_snapshot_waits_for_the_worker_so_that_it_shows_no_less_than_was_seen(desk: Desk) -> None:
+    known = row(text="only what was saved")
+    desk.session.watching(known.chat, [known.run])
+    desk.relays[known.run] = read(Relay(known.run), known)[0]
+    desk.session.touch(known.run)
+    assert desk.pull() == []
+    desk.know(known)
+    assert kinds(desk.pull()) == [Started, Snapshot, Watching]
+
+
+def test_asking_to_watch_again_and_again_costs_one_answer(desk: Desk) -> None:
+    known = row(text="here")
+    for _ in range(1000):
+        desk.session.watching(known.chat, [known.run])
+    desk.know(known)
+    assert kinds(desk.pull()) == [Started, Snapshot, Watching]
+
+
+def test_a_run_that_ended_a_moment_ago_is_not_begun_again_by_a_late_notice(desk: Desk) -> None:
+    known = row(RunState.DONE, "x")
+    desk.session.begin(known.run, whole=False)
+    desk.know(known)
+    desk.pull()
+    assert desk.session.follows(known.run)

@@ -169,6 +169,13 @@ class Stream(RuleBasedStateMachine):
             at = Cursor(self.run, attempt=reader.attempt, seq=len(reader.text), started=reader.attempt)
             self.readers[which] = (reader, at)
 
+    @rule(which=st.sampled_from([0, 1]))
+    def watch_again(self, which: int) -> None:
+        """The same reader asks for a snapshot: it never shows less of an attempt than the reader has."""
+        reader, cursor = self.readers[which]
+        if not cursor.over:
+            self.readers[which] = (reader, Cursor(self.run, whole=True))
+
     @rule()
     def gateway_dies(self) -> None:
         """Every reader resumes at another gateway, which knows nothing but the row."""

@@ -41,9 +41,9 @@ def _opened(folder: Path) -> IO[str]:
 def _sign(file: IO[str], folder: Path) -> None:
     """Write who holds the folder; a full or failing disk shows here, before anything is accepted."""
     try:
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        # Past the file object's own buffer: what it could not write it would try again when it is closed.
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())
     except OSError as error:
         raise _unusable(folder, error) from error
 

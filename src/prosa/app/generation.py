@@ -97,7 +97,7 @@ class Generation:
         if ended is not None:
             return End(RunState.DONE, ended.finish, ended.usage)
         if work.interruption is Interruption.STOP:
-            return End(RunState.STOPPED, Finish.STOPPED, Usage())
+            return End(RunState.STOPPED, Finish.STOPPED, Usage(completion_tokens=work.pieces))
         return work.interruption or _timed_out()
 
     async def _stream(self, work: Work, engine: Engine | None) -> Finished | None:
@@ -143,12 +143,13 @@ class Generation:
                 if isinstance(chunk, Finished):
                     return chunk
                 work.reply.append(chunk.text)
+                work.pieces += 1
                 if first:
                     # The first words do not wait for the tick.
                     first = False
                     self._outbox.flush()
-                if work.reply.seq > self._limits.reply_bytes:
-                    return Finished(Finish.LENGTH, Usage())
+                if work.reply.seq > self._limits.reply_characters:
+                    return Finished(Finish.LENGTH, Usage(completion_tokens=work.pieces))
         raise ModelBroke(f"The model {work.held.row.model!r} stopped without saying why. Try again.")
 
     async def _settle(self, work: Work, outcome: End | Interruption) -> None:

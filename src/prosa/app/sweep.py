@@ -51,7 +51,7 @@ class Sweeper:
 
     async def beat(self, *, slots: int, draining: bool) -> None:
         """Say that this worker lives. Raises Unavailable."""
-        await self._sweeps.heartbeat(self._outbox.name, slots=slots, draining=draining)
+        await self._sweeps.heartbeat(self._outbox.name, slots=slots, draining=draining, alone=self._alone)
         now = self._clock.monotonic()
         if now - self._seen > 2 * self._limits.heartbeat_seconds + 1:
             self._trusted_from = now + self._limits.lease_seconds

@@ -32,13 +32,18 @@ class Cursor(msgspec.Struct, frozen=True):
 def told(cursor: Cursor, relay: Relay) -> tuple[Cursor, list[ServerMessage]]:
     """The messages that bring the reader to what the relay knows, in order, and the cursor behind them."""
     row = relay.row
-    if cursor.over or row is None:
+    if cursor.over or row is None or (cursor.whole and _unheard(relay)):
         return cursor, []
     messages: list[ServerMessage] = []
     cursor = _waiting(cursor, relay, messages)
     cursor = _beginning(cursor, relay, row, messages)
     cursor = _text(cursor, relay, row, messages)
     return _ending(cursor, relay, row, messages), messages
+
+
+def _unheard(relay: Relay) -> bool:
+    """Only what was saved is known. A reader that comes back has seen more: a snapshot of this would take it back."""
+    return relay.state is RunState.RUNNING and not relay.live
 
 
 def _waiting(cursor: Cursor, relay: Relay, out: list[ServerMessage]) -> Cursor:

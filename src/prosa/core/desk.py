@@ -23,7 +23,10 @@ class Interruption(Enum):
 
 
 class Work:
-    """One claimed run at its worker. ``listeners`` maps each gateway to the characters that it was sent."""
+    """One claimed run at its worker. ``listeners`` maps each gateway to the characters that it was sent.
+
+    ``pieces`` counts the engine's chunks: all that is known of the usage of a reply that was cut short.
+    """
 
     def __init__(self, claimant: Claimant, held: Held) -> None:
         self.claimant = claimant
@@ -34,6 +37,7 @@ class Work:
         self.whole = False
         self.checkpoints = 0
         self.begun = 0.0
+        self.pieces = 0
         self.interruption: Interruption | None = None
         self.ended: RunEnded | Gone | None = None
 

@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
     """The lease for a job that the broker delivered again: two heartbeats missed."""
     dispatch_seconds: float = 2.0
     """A queued run is dispatched again after this long without a claim, doubling each time."""
-    reply_bytes: int = 1024 * 1024
+    reply_characters: int = 1024 * 1024
     """A reply that grows past this ends with ``finish`` length."""
 
     @property

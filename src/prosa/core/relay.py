@@ -43,7 +43,10 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Relay(msgspec.Struct, frozen=True):
-    """What this gateway knows. ``revision`` counts how often the attempt's text was replaced instead of grown."""
+    """What this gateway knows. ``revision`` counts how often the attempt's text was replaced instead of grown.
+
+    ``live``: the worker that holds the claim was heard, so the text is not only what was saved of it.
+    """
 
     run: UUID
     row: Row | None = None
@@ -56,6 +59,7 @@ class Relay(msgspec.Struct, frozen=True):
     revision: int = 0
     place: Place | None = None
     end: End | None = None
+    live: bool = False
 
     @property
     def seq(self) -> int:
@@ -118,13 +122,19 @@ def read(relay: Relay, row: Row) -> Outcome:
     """The database was asked: at registration, after silence, or because an event did not fit."""
     if relay.end is not None or (row.attempt < relay.attempt and row.end is None):
         return relay, NOTHING
+    live = relay.live and relay.claim == row.claim
     relay = _adopt(relay, row)
     if row.end is not None:
         return change(relay, state=row.state, end=row.end, worker=None, place=None), NOTHING
     if row.worker is not None and row.claim is not None:
-        relay = change(relay, state=RunState.RUNNING, worker=row.worker, claim=row.claim, place=None)
+        relay = change(relay, state=RunState.RUNNING, worker=row.worker, claim=row.claim, live=live, place=None)
         return relay, (AskWorker(row.worker, row.run, row.claim, relay.seq),)
-    return change(relay, state=row.state, worker=None, claim=None), NOTHING
+    return change(relay, state=row.state, worker=None, claim=None, live=False), NOTHING
+
+
+def settled(relay: Relay) -> Relay:
+    """The worker had its time to answer: what is known must do."""
+    return change(relay, live=True) if relay.state is RunState.RUNNING and not relay.live else relay
 
 
 def placed(relay: Relay, place: Place) -> Relay:
@@ -149,7 +159,7 @@ def _adopt(relay: Relay, row: Row) -> Relay:
 def _begin(relay: Relay, worker: str, event: RunStarted | TextAdded | TextWhole, text: str) -> Relay:
     """Follow the event's attempt from now on, with ``text``."""
     if event.attempt == relay.attempt:
-        return change(relay, state=RunState.RUNNING, claim=event.claim, worker=worker, text=text, place=None)
+        return change(relay, state=RunState.RUNNING, claim=event.claim, worker=worker, text=text, live=True, place=None)
     return change(
         relay,
         state=RunState.RUNNING,
@@ -158,6 +168,7 @@ def _begin(relay: Relay, worker: str, event: RunStarted | TextAdded | TextWhole,
         worker=worker,
         text=text,
         revision=0,
+        live=True,
         place=None,
     )
 

@@ -29,7 +29,7 @@ from prosa.core.events import (
     Unlisten,
 )
 from prosa.core.protocol import ServerMessage
-from prosa.core.relay import NOTHING, Action, AskWorker, Outcome, Relay, Row, heard, placed, read, taken
+from prosa.core.relay import NOTHING, Action, AskWorker, Outcome, Relay, Row, heard, placed, read, settled, taken
 from prosa.core.run import RunState
 from prosa.gateway.news import Member, Members, News
 from prosa.ports import Bus, Chats, Clock, Metrics, Reads, SignIns
@@ -37,6 +37,8 @@ from prosa.ports import Bus, Chats, Clock, Metrics, Reads, SignIns
 log = structlog.get_logger()
 
 SILENCE_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 0.2
+"""How long a reader waits for the worker's own text before it gets what was saved."""
 ROUND_SECONDS: Final = 1.0
 BULLETIN_SECONDS: Final = 0.025
 REVOCATION_SECONDS: Final = 10.0
@@ -91,6 +93,7 @@ class Hub:
         self.members = Members()
         self._notices: list[BulletinNotice] = []
         self._news = News(self.members, chats, clock, metrics)
+        self._unheard: dict[UUID, float] = {}
         self._wanted: set[UUID] = set()
         self._want = asyncio.Event()
 
@@ -175,6 +178,7 @@ class Hub:
             group.create_task(self._reading())
             group.create_task(self._news.run())
             group.create_task(self._every(BULLETIN_SECONDS, self._bulletin))
+            group.create_task(self._every(BULLETIN_SECONDS, self._settling))
             group.create_task(self._every(ROUND_SECONDS, self._round))
             group.create_task(self._every(REVOCATION_SECONDS, self._revocations))
 
@@ -190,6 +194,14 @@ class Hub:
         if self._notices:
             notices, self._notices = self._notices, []
             self._bus.announce(notices)
+
+    async def _settling(self) -> None:
+        """Let those wait no longer who watch a run whose worker does not answer."""
+        now = self._clock.monotonic()
+        for run in [run for run, due in self._unheard.items() if due <= now]:
+            del self._unheard[run]
+            if watched := self._watched.get(run):
+                self._apply(watched, (settled(watched.relay), NOTHING))
 
     async def _mail(self) -> None:
         async with self._bus.inbox(self.name, bulletins=True) as inbox:
@@ -229,6 +241,7 @@ class Hub:
         elif watched.asked != action.claim:
             # One question a claim at a time: until it is answered, every delta that does not fit would ask again.
             watched.asked = action.claim
+            self._unheard[action.run] = self._clock.monotonic() + ANSWER_SECONDS
             self._bus.send(action.worker, Listen(self.name, action.run, action.claim, action.seq))
 
     def _ask(self, run: UUID) -> None:

@@ -24,14 +24,14 @@ OVERLOADED: Final = 1013
 
 OUTBOX_MESSAGES: Final = 512
 WATCHED_CHATS: Final = 200
-NAMED_RUNS: Final = 200
+NAMED_RUNS: Final = 64
 REMEMBERED_RUNS: Final = 64
 
 
 class Session:
     """``wake`` is called when there is something to send or the session must close."""
 
-    __slots__ = ("_chats", "_cursors", "_dirty", "_outbox", "_own", "_wake", "_watching", "closing", "sign_in")
+    __slots__ = ("_chats", "_cursors", "_dirty", "_outbox", "_over", "_own", "_wake", "_watching", "closing", "sign_in")
 
     def __init__(self, sign_in: SignIn, wake: Callable[[], None]) -> None:
         self.sign_in = sign_in
@@ -42,7 +42,8 @@ class Session:
         self._outbox: list[ServerMessage] = []
         self._chats: set[UUID] = set()
         self._own: list[UUID] = []
-        self._watching: list[tuple[UUID, tuple[UUID, ...]]] = []
+        self._over: list[UUID] = []
+        self._watching: dict[UUID, tuple[UUID, ...]] = {}
 
     @property
     def user(self) -> UUID:
@@ -67,7 +68,8 @@ class Session:
         return run in self._own
 
     def follows(self, run: UUID) -> bool:
-        return run in self._cursors
+        """Whether the run is followed, or was to its end a moment ago."""
+        return run in self._cursors or run in self._over
 
     def watches(self, chat: UUID) -> bool:
         return chat in self._chats
@@ -114,15 +116,19 @@ class Session:
         self._chats.add(chat)
 
     def watching(self, chat: UUID, runs: Sequence[UUID]) -> None:
-        """Answer a watch: a snapshot of each run, then the list of those that are not over."""
+        """Answer a watch: a snapshot of each run, then the list of those that are not over.
+
+        A chat that is asked about again before the answer gets one answer to both.
+        """
         for run in runs:
             self.begin(run, whole=True)
-        self._watching.append((chat, tuple(runs)))
+        self._watching[chat] = tuple(runs)
         self._wake()
 
     def unwatch(self, chat: UUID, runs: Iterable[UUID]) -> None:
         """Let go of a chat and of those of its runs that are followed."""
         self._chats.discard(chat)
+        self._watching.pop(chat, None)
         for run in runs:
             self._cursors.pop(run, None)
         self._wake()
@@ -137,7 +143,8 @@ class Session:
         for run in dirty:
             if self._advance(run, relay(run), messages):
                 over.append(run)
-        self._watching = [watch for watch in self._watching if not self._watched(watch, relay, messages)]
+        for chat, runs in list(self._watching.items()):
+            self._watched(chat, runs, relay, messages)
         return messages, over
 
     def _advance(self, run: UUID, known: Relay | None, messages: list[ServerMessage]) -> bool:
@@ -152,20 +159,22 @@ class Session:
         messages += news
         if cursor.over:
             del self._cursors[run]
+            self._over.append(run)
+            del self._over[:-REMEMBERED_RUNS]
             return True
         self._cursors[run] = cursor
         return False
 
     def _watched(
         self,
-        watch: tuple[UUID, tuple[UUID, ...]],
+        chat: UUID,
+        runs: tuple[UUID, ...],
         relay: Callable[[UUID], Relay | None],
         messages: list[ServerMessage],
-    ) -> bool:
+    ) -> None:
         """Append the last answer to a watch once every run it names was told or let go."""
-        chat, runs = watch
         held = [run for run in runs if run in self._cursors]
         if any(self._cursors[run].whole for run in held):
-            return False
+            return
+        del self._watching[chat]
         messages.append(Watching(chat, tuple(run for run in held if relay(run) is not None)))
-        return True

@@ -60,6 +60,8 @@ class Door:
     metrics: Metrics
     origins: Collection[str]
     models: tuple[str, ...]
+    sockets_a_user: int | None
+    """None: as many as they like."""
 
 
 def route(door: Door) -> WebSocketRoute:
@@ -67,7 +69,9 @@ def route(door: Door) -> WebSocketRoute:
 
     async def endpoint(websocket: WebSocket) -> None:
         sign_in = await _admit(websocket, door)
-        if sign_in is not None:
+        if sign_in is not None and _crowded(door, sign_in):
+            await websocket.close(OVERLOADED, "Too many connections of this account.")
+        elif sign_in is not None:
             await Connection(websocket, door, sign_in).serve()
 
     return WebSocketRoute("/api/ws", endpoint)
@@ -89,6 +93,11 @@ async def _admit(websocket: WebSocket, door: Door) -> SignIn | None:
     except ProsaError as error:
         await websocket.close(OVERLOADED, error.code)
     return None
+
+
+def _crowded(door: Door, sign_in: SignIn) -> bool:
+    """One user must not take the open files of all others."""
+    return door.sockets_a_user is not None and len(door.hub.members.of(sign_in.user.id)) >= door.sockets_a_user
 
 
 class Connection:
@@ -215,21 +224,27 @@ class Connection:
         if receipt.row.run != run:
             hub.unwatch(run, session)
             hub.watch(receipt.row.run, session, look=False)
+            session.asked(receipt.row.run)
+        session.accepted(message.id, receipt)
         hub.learn(receipt.row)
         await self._watch_new(receipt)
-        session.accepted(message.id, receipt)
 
     async def _watch_new(self, receipt: Receipt) -> None:
-        """A send watches its chat: also what other devices have running there."""
+        """A send watches its chat: also what other devices have running there. The message is accepted whatever
+        becomes of this."""
         chat = receipt.row.chat
         if self._session.watches(chat):
             return
-        self._session.watch(chat)
-        if not receipt.created:
-            for run in await self._door.reads.unfinished(self._session.user, chat):
-                if run != receipt.row.run:
-                    self._door.hub.watch(run, self._session)
-                    self._session.begin(run, whole=True)
+        try:
+            self._session.watch(chat)
+            others = [] if receipt.created else await self._door.reads.unfinished(self._session.user, chat)
+        except ProsaError as error:
+            log.info("chat.not_watched", code=error.code)
+            return
+        for run in others:
+            if not self._session.follows(run):
+                self._door.hub.watch(run, self._session)
+                self._session.begin(run, whole=True)
 
     async def _watch(self, message: Watch) -> None:
         if len(message.runs) > NAMED_RUNS:

@@ -1,9 +1,11 @@
 """A worker's process: slots, heartbeats, ticks and checkpoints around the streaming loop; and its drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -59,9 +61,12 @@ class Runner:
         self._pools = pools
         self._drain_seconds = drain_seconds
         self._drain = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._busy = 0
-        self._taking: set[object] = set()
+        self._freed = asyncio.Event()
+        self._swept = asyncio.Event()
+        self._busy: Counter[str] = Counter()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._taking: set[UUID] = set()
+        self._leaving = False
         self._group = asyncio.TaskGroup()
 
     @property
@@ -92,16 +97,20 @@ class Runner:
             async with asyncio.timeout(self._drain_seconds):
                 await self._until_idle()
                 return
+        self._leaving = True
         for work in self._outbox.desk:
             self._generation.interrupt(work, Interruption.DRAIN)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.lease_seconds):
                 await self._until_idle()
+        # What still hangs waits for a store that is away: its runs are taken over from what was saved.
+        for job in self._jobs:
+            job.cancel()
 
     async def _until_idle(self) -> None:
-        while self._busy:
-            self._idle.clear()
-            await self._idle.wait()
+        while self._jobs:
+            self._freed.clear()
+            await self._freed.wait()
 
     # ── loops ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -119,9 +128,12 @@ class Runner:
     async def _upkeep(self) -> None:
         await self._sweeper.beat(slots=self.slots, draining=self._drain.is_set())
         self._metrics.gauge("slots", self.slots)
-        self._metrics.gauge("slots_used", self._busy)
-        room = 0 if self._drain.is_set() else self.slots + self.slots // 4 - self._busy
-        await self._sweeper.sweep(room, self._take)
+        self._metrics.gauge("slots_used", len(self._jobs))
+        room = 0 if self._drain.is_set() else self.slots + self.slots // 4 - len(self._jobs)
+        try:
+            await self._sweeper.sweep(room, self._take)
+        finally:
+            self._swept.set()
 
     def _checkpointing(self) -> Callable[[], Awaitable[None]]:
         """Each round saves what was never saved; each fourth saves everything: after 250 ms, then each second."""
@@ -167,15 +179,20 @@ class Runner:
     async def _consume(self, pool: str, slots: int) -> None:
         """Hand deliveries over until the drain; the context stays open so that running jobs can be acked."""
         async with self._bus.jobs(pool, slots) as deliveries, asyncio.TaskGroup() as group:
-            puller = group.create_task(self._pull(deliveries))
+            puller = group.create_task(self._pull(pool, slots, deliveries))
             await self._drain.wait()
             puller.cancel()
             await self._until_idle()
 
-    async def _pull(self, deliveries: AsyncIterator[Delivery]) -> None:
+    async def _pull(self, pool: str, slots: int, deliveries: AsyncIterator[Delivery]) -> None:
+        """Begin deliveries while the pool has free slots; one beyond them waits unclaimed. Orphans go first."""
+        await self._swept.wait()
         async for delivery in deliveries:
+            while self._busy[pool] >= slots:
+                self._freed.clear()
+                await self._freed.wait()
             lease = self._limits.redelivered_seconds if delivery.redelivered else self._limits.lease_seconds
-            self._begin(self._deliver(delivery, min(lease, self._sweeper.lease_seconds)))
+            self._begin(pool, self._deliver(delivery, min(lease, self._sweeper.lease_seconds)))
 
     # ── one job ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,18 +200,18 @@ class Runner:
         """Take over an orphan at once. One that this worker is taking already is left alone."""
         if job.run in self._taking or self._outbox.desk.get(job.run) is not None:
             return
-        self._begin(self._serve(job, self._sweeper.lease_seconds))
+        self._begin(job.pool, self._serve(job, self._sweeper.lease_seconds))
 
-    def _begin(self, job: Awaitable[None]) -> None:
-        self._busy += 1
-        self._group.create_task(self._counted(job))
+    def _begin(self, pool: str, job: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(job)
+        self._busy[pool] += 1
+        self._jobs.add(task)
+        task.add_done_callback(lambda done: self._ended(pool, done))
 
-    async def _counted(self, job: Awaitable[None]) -> None:
-        try:
-            await job
-        finally:
-            self._busy -= 1
-            self._idle.set()
+    def _ended(self, pool: str, job: asyncio.Task[None]) -> None:
+        self._busy[pool] -= 1
+        self._jobs.discard(job)
+        self._freed.set()
 
     async def _deliver(self, delivery: Delivery, lease_seconds: float) -> None:
         await self._serve(delivery.job, lease_seconds)
@@ -215,6 +232,10 @@ class Runner:
     async def _answer(self, claimant: Claimant, job: Job, lease_seconds: float) -> None:
         held = await self._claim(claimant, lease_seconds)
         if held is None:
+            return
+        if self._leaving:
+            # The drain's round of interruptions was before this claim was answered.
+            await self._runs.release(claimant, held.row.text)
             return
         self._metrics.count("claims_total", kind="first" if held.row.attempt == 1 else "again")
         await self._generation.answer(claimant, held, job.origin)

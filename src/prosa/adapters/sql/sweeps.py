@@ -1,6 +1,8 @@
 """The port ``Sweeps``: upkeep that every worker does, safe to run by many at once."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -8,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Float,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -30,6 +33,9 @@ from prosa.core.policy import Limits, redispatch_after
 from prosa.core.relay import Row
 from prosa.core.run import LIVE, End, Failure, RunState
 
+ASLEEP: Final = timedelta(seconds=3)
+"""A silence of all workers that is longer counts as time away."""
+
 
 class SqlSweeps:
     """See ports.Sweeps."""
@@ -37,9 +43,9 @@ class SqlSweeps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def heartbeat(self, worker: str, *, slots: int, draining: bool) -> None:
+    async def heartbeat(self, worker: str, *, slots: int, draining: bool, alone: bool = False) -> None:
         values = {"alive_at": Now(), "slots": slots, "draining": draining}
-        await self._database.write(lambda tx: _heartbeat(tx, worker, values), synced=False)
+        await self._database.write(lambda tx: _heartbeat(tx, worker, values, alone=alone), synced=False)
 
     async def orphans(self, worker: str, lease_seconds: float, limit: int) -> Sequence[Job]:
         return await self._database.read(lambda tx: _orphans(tx, worker, lease_seconds, limit))
@@ -57,9 +63,35 @@ class SqlSweeps:
         await self._database.write(lambda tx: _prune(tx, before_seconds))
 
 
-def _heartbeat(tx: Connection, worker: str, values: dict[str, object]) -> None:
+def _heartbeat(tx: Connection, worker: str, values: dict[str, object], *, alone: bool) -> None:
+    if alone:
+        _wake(tx, worker)
     insertion = insert_or(tx, workers).values(name=worker, **values)
     tx.execute(insertion.on_conflict_do_update(index_elements=[workers.c.name], set_=values))
+
+
+def _wake(tx: Connection, worker: str) -> None:
+    """Account for the time in which nobody's heart beat, and for the jobs that were lost with their process."""
+    beats = {beat.name: beat.alive_at for beat in tx.execute(select(workers.c.name, workers.c.alive_at))}
+    if worker not in beats:
+        tx.execute(update(runs).where(is_in(RunState.QUEUED)).values(dispatches=0, dispatched_at=None))
+    if not beats:
+        return
+    asleep = tx.execute(select(Now())).scalar_one() - max(beats.values())
+    if asleep > ASLEEP:
+        _postpone(tx, asleep)
+
+
+def _postpone(tx: Connection, by: timedelta) -> None:
+    """Move the deadlines of all runs that have no end."""
+    waiting = select(runs.c.id, runs.c.start_by, runs.c.end_by).where(runs.c.ended_at.is_(None))
+    moved = [
+        {"run": run.id, "start": run.start_by and run.start_by + by, "end": run.end_by and run.end_by + by}
+        for run in tx.execute(waiting)
+    ]
+    if moved:
+        query = update(runs).where(runs.c.id == bindparam("run"))
+        tx.execute(query.values(start_by=bindparam("start"), end_by=bindparam("end")), moved)
 
 
 def _orphans(tx: Connection, worker: str, lease_seconds: float, limit: int) -> tuple[Job, ...]:
