@@ -8,7 +8,8 @@ from tests.system.harness import Served
 
 
 async def test_a_newcomer_signs_up_asks_and_watches_the_answer_grow_to_its_end(ana: Visitor) -> None:
-    tab = await ana.signed_up()
+    tab = await ana.tab()
+    await tab.sign("sign-up", ana.name)
     await expect(tab.at("greeting")).to_contain_text(ana.name)
     await tab.record()
     question = "What is prose? [[n=40 r=40]]"
