@@ -107,12 +107,17 @@ class LossyBus:
 
 
 class FaultyRuns:
-    """A store of runs that is ``away`` when a test says so; ``forgetful``: it commits, and its answer is lost."""
+    """A store of runs that is ``away`` when a test says so; ``forgetful``: it commits, and its answer is lost.
+
+    Claims are answered while ``slow_claims`` is set.
+    """
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         self.away = False
         self.forgetful = 0
+        self.slow_claims = asyncio.Event()
+        self.slow_claims.set()
 
     async def accept(self, ask: Ask, limits: Limits) -> Receipt:
         return await self._faulty(self._runs.accept(ask, limits))
@@ -121,7 +126,9 @@ class FaultyRuns:
         self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
     ) -> Held | None:
         claim = self._runs.claim(claimant, lease_seconds=lease_seconds, continues=continues, limits=limits)
-        return await self._faulty(claim)
+        held = await self._faulty(claim)
+        await self.slow_claims.wait()
+        return held
 
     async def checkpoint(self, worker: str, saves: Sequence[Save]) -> Sequence[Saved]:
         if self.away:

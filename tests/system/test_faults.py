@@ -45,6 +45,7 @@ class House:
         self.runs = runs
         self.bus = bus
         self.user = user
+        self.working: asyncio.Task[None]
         access = Access(common.store.sign_ins, common.tokens, common.clock)
         self.hub: Hub = bootstrap.make_hub(common, access)
         self.intake: Intake = bootstrap.make_intake(common, self.hub)
@@ -86,9 +87,9 @@ async def house(
         worker = bootstrap.make_worker(common, engines or {"scripted": ScriptedEngine(clock)}, alone=alone)
         async with asyncio.TaskGroup() as group:
             listening, working = group.create_task(built.hub.run()), group.create_task(worker.run())
+            built.working = working
             await asyncio.sleep(0.05)
             yield built, worker
-            runs.away = False
             worker.drain()
             await working
             listening.cancel()
@@ -285,3 +286,44 @@ async def test_a_regenerated_reply_is_a_sibling_and_the_first_one_stays(tmp_path
         question, one, two = history.messages
         assert one.parent == two.parent == question.id
         assert one.text == two.text == expected_reply("again please [[n=3 r=50]]")
+
+
+async def test_a_drain_ends_though_the_store_stays_away(tmp_path: Path) -> None:
+    """A full disk must not keep a process from ending; its runs go on from what was saved."""
+    async with house(tmp_path) as (prosa, worker):
+        await prosa.ask("never stored [[n=5 r=50]]")
+        await asyncio.sleep(0.05)
+        prosa.runs.away = True
+        await asyncio.sleep(0.4)
+        async with asyncio.timeout(8):
+            worker.drain()
+            await asyncio.shield(prosa.working)
+    assert prosa.runs.away
+
+
+async def test_a_claim_that_comes_after_the_drain_is_given_back(tmp_path: Path) -> None:
+    async with house(tmp_path) as (prosa, worker):
+        prosa.runs.slow_claims.clear()
+        run = await prosa.ask("late [[n=200 r=20]]")
+        await asyncio.sleep(0.1)
+        worker.drain()
+        await asyncio.sleep(1.5)
+        prosa.runs.slow_claims.set()
+        async with asyncio.timeout(5):
+            await asyncio.shield(prosa.working)
+        assert (await prosa.stored(run))[0] is RunState.QUEUED
+
+
+async def test_a_worker_never_runs_more_than_its_slots_and_takes_orphans_first(tmp_path: Path) -> None:
+    async with house(tmp_path, alone=False, slots=4, user_limit=100) as (prosa, _):
+        for n in range(12):
+            await prosa.ask(f"{n} [[n=1000 r=10]]")
+        await asyncio.sleep(0.5)
+        counts = await prosa.common.store.reads.counts()
+        assert (counts[RunState.RUNNING], counts[RunState.QUEUED]) == (4, 8)
+    async with house(tmp_path, slots=4, user_limit=100) as (prosa, _):
+        for n in range(4):
+            await prosa.ask(f"newer {n} [[n=1000 r=10]]")
+        await asyncio.sleep(1.0)
+        counts = await prosa.common.store.reads.counts()
+        assert counts[RunState.RUNNING] <= 5
