@@ -110,7 +110,7 @@ def _sent(tx: Connection, ask: Ask) -> _Place:
 
 def _create_chat(tx: Connection, ask: Ask, chat: UUID) -> bool:
     """False where the id is taken, by whomever: two users may make the same one up at the same time."""
-    title = " ".join((ask.text or "").split())[:_TITLE_CHARACTERS]
+    title = " ".join((ask.text or "").split())[:_TITLE_CHARACTERS].rstrip()
     return insert_new(tx, chats, {"id": chat, "user_id": ask.user, "title": title})
 
 

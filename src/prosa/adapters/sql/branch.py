@@ -5,23 +5,33 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, bindparam, literal, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
 
 from prosa.adapters.sql.rows import Record
 from prosa.adapters.sql.tables import messages, runs
 from prosa.core.chat import Exchange, Role, Turn, prompt
 from prosa.core.run import RunState
 
+PROMPT_CHARACTERS: Final = 1024 * 1024
+PROMPT_MESSAGES: Final = 2000
+"""How far back a prompt reaches (L8). No model reads more; an engine leaves out what does not fit its own context."""
+
 
 def _branch() -> Select[*tuple[Any, ...]]:
-    columns = (messages.c.id, messages.c.parent_id, messages.c.role, messages.c.text)
+    """From the question towards the root, while messages and characters are within bounds."""
+    size = func.length(messages.c.text)
+    columns = (messages.c.id, messages.c.parent_id)
     in_chat = messages.c.chat_id == bindparam("chat")
-    leaf = select(*columns, literal(0).label("depth")).where(in_chat, messages.c.id == bindparam("question"))
+    start = (literal(0).label("depth"), size.label("characters"))
+    leaf = select(*columns, *start).where(in_chat, messages.c.id == bindparam("question"))
     branch = leaf.cte("branch", recursive=True)
-    above = and_(in_chat, messages.c.id == branch.c.parent_id)
-    branch = branch.union_all(select(*columns, branch.c.depth + 1).join_from(branch, messages, above))
-    query = select(branch, runs.c.state).outerjoin_from(branch, runs, runs.c.reply_id == branch.c.id)
-    return query.order_by(branch.c.depth.desc())
+    within = and_(branch.c.depth < PROMPT_MESSAGES, branch.c.characters < PROMPT_CHARACTERS)
+    above = and_(in_chat, messages.c.id == branch.c.parent_id, within)
+    further = (branch.c.depth + 1, branch.c.characters + size)
+    branch = branch.union_all(select(*columns, *further).join_from(branch, messages, above))
+    here = and_(in_chat, messages.c.id == branch.c.id)
+    query = select(messages.c.role, messages.c.text, runs.c.state).join_from(branch, messages, here)
+    return query.outerjoin(runs, runs.c.reply_id == branch.c.id).order_by(branch.c.depth.desc())
 
 
 _BRANCH: Final = _branch()
