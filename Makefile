@@ -30,8 +30,14 @@ install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
 run: install ## Start Prosa with its own model and print its address (data in ./data)
 	@PROSA_DATA_DIR="$${PROSA_DATA_DIR:-data}" exec $(BIN)/prosa serve
 
-test: install static page-check chromium ## Prove everything: the checks, every tier of tests, the page in a browser
-	$(BIN)/pytest
+# The store keeps its laws on PostgreSQL too: asked of a server that is at hand, in databases of the tests' own.
+POSTGRES = $$(pg_isready -q -h 127.0.0.1 2>/dev/null && psql -wqAt -h 127.0.0.1 -U postgres -c 'SELECT 1' >/dev/null 2>&1 \
+	&& echo postgresql://postgres@127.0.0.1 || true)
+
+test: install $(DEV_STAMP) static page-check chromium ## Prove everything: checks, every tier of tests, the page in a browser
+	@postgres="$${PROSA_TEST_POSTGRES_URL:-$(POSTGRES)}"; \
+		echo "The store's contract is held against SQLite and: $${postgres:-no PostgreSQL, for none is at 127.0.0.1}"; \
+		PROSA_TEST_POSTGRES_URL="$$postgres" $(BIN)/pytest
 
 check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
