@@ -28,7 +28,7 @@ help: ## Show this list
 install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
 
 run: install ## Start Prosa with its own model and print its address (data in ./data)
-	@PROSA_DATA_DIR="$${PROSA_DATA_DIR:-data}" exec $(BIN)/prosa serve
+	@exec $(BIN)/prosa serve
 
 # The store keeps its laws on PostgreSQL too: asked of a server that is at hand, in databases of the tests' own.
 POSTGRES = $$(pg_isready -q -h 127.0.0.1 2>/dev/null && psql -wqAt -h 127.0.0.1 -U postgres -c 'SELECT 1' >/dev/null 2>&1 \

@@ -134,7 +134,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
-    data_dir: Annotated[Path, AfterValidator(_full_path)] = Path("~/.local/share/prosa")
+    data_dir: Annotated[Path, AfterValidator(_full_path)] = Path("data")
+    """By default the folder ``data`` where the command is run: all commands of a checkout find the same one."""
     database_url: Annotated[str, AfterValidator(_with_driver)] = Field(default_factory=_in_data_dir)
     broker_url: Annotated[str, Field(pattern=r"^amqps?://")] | None = None
     """None: the broker is inside the process."""
