@@ -74,9 +74,9 @@ page-check: $(NODE_STAMP)
 	cd web && npm run --silent test
 
 chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
-		{ echo "The browser tests need Chromium. Install it: sudo apt-get install chromium" >&2; exit 1; }
+	@command -v chromium >/dev/null && command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium curl; } || \
+		{ echo "The tests need Chromium and curl. Install them: sudo apt-get install chromium curl" >&2; exit 1; }
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -97,7 +97,7 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 
 $(NODE_STAMP): web/package.json web/package-lock.json
 	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
-		{ echo "The page needs Node 20 or newer with npm. Install them: sudo apt-get install nodejs npm" >&2; exit 1; }
+		{ echo "The page needs Node 20 or newer with npm. Install them: https://nodejs.org (the nodejs of Debian 12 is 18)" >&2; exit 1; }
 	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 

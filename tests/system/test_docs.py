@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
@@ -102,8 +101,6 @@ async def _run(served: Served, program: str, *arguments: str, stdin: str = "", t
 @pytest.mark.parametrize("page", [page for page in PAGES if _commands(page)], ids=lambda page: page.stem)
 async def test_the_commands_of_a_page_do_what_it_says(docs_server: Served, page: Path) -> None:
     commands = _commands(page)
-    if shutil.which("curl") is None and any("curl " in command for command, _ in commands):
-        pytest.skip("there is no curl on this machine")
     script = "".join(f"{command}\nprintf '{MARK}%d{MARK}' $?\n" for command, _ in commands)
     person = await Person.sign_up(docs_server.base)
     _, output = await _run(docs_server, "bash", stdin=script, token=person.token)
@@ -172,8 +169,6 @@ async def _answering(person: Person) -> None:
 
 
 async def test_the_example_with_curl_prints_the_events_to_the_end(docs_server: Served) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("there is no curl on this machine")
     person = await Person.sign_up(docs_server.base)
     arguments = (str(DOCS / "examples" / "ask.sh"), docs_server.base, person.username, PASSWORD, "one [[n=5 r=50]]")
     code, output = await _run(docs_server, "sh", *arguments)
