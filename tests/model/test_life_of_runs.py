@@ -196,16 +196,19 @@ class LifeOfRuns(RuleBasedStateMachine):
             self.take(Claimant(run, self.names[worker], next(self.ids)), continues=True, lost=False)
 
     @precondition(lambda self: self.holders)
-    @rule(pick=picks, turns=turns, text=st.just("") | texts, continues=st.booleans())
-    def take_over(self, pick: int, turns: list[int], text: str, continues: bool) -> None:
+    @rule(pick=picks, turns=turns, text=st.just("") | texts, continues=st.booleans(), late=st.booleans())
+    def take_over(self, pick: int, turns: list[int], text: str, continues: bool, late: bool) -> None:
         """Worker after worker is frozen and the run delivered again; none knows, and all will go on writing."""
-        life = self.oracle.lives[self.holder(pick).claimant.run]
+        frozen = self.holder(pick)
+        life = self.oracle.lives[frozen.claimant.run]
         if text:
             self.checkpoint(pick, text)
         for worker in turns:
             if life.owner is not None and life.owner.worker in self.names:
                 self.heartbeat_over(self.names.index(life.owner.worker))
             self.take(Claimant(life.run, self.names[worker], next(self.ids)), continues=continues, lost=False)
+        if late and frozen in self.holders:
+            self.commit(self.holders.index(frozen), ENDS[0], lost=False)
 
     @precondition(lambda self: self.oracle.lives)
     @rule(pick=picks, worker=st.integers(0, 2), continues=st.booleans(), lost=st.booleans())
@@ -286,29 +289,38 @@ class LifeOfRuns(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(pick=picks, end=st.sampled_from(ENDS), lost=st.booleans())
     def commit(self, pick: int, end: End, lost: bool) -> None:
-        """``lost``: its answer did not come, and it is tried again."""
+        """``lost``: its answer did not come, it is tried again, and its worker knows no better (L2)."""
         holder = self.holder(pick)
         life = self.oracle.lives[holder.claimant.run]
         committed = self.wait(self.store.runs.finish(holder.claimant, holder.sent, end, LIMITS))
         before = self.queued()
-        again = life.ended_by == holder.claimant
         mine = self.oracle.finishes(holder.claimant, holder.sent, end)
-        self.count(committed=mine, committed_again=again, fenced_commit=not mine, promoted=len(committed.promoted) > 0)
+        self.count(committed=mine, fenced_commit=not mine, promoted=len(committed.promoted) > 0)
         assert (committed.mine, committed.end) == (mine, life.end)
         assert {job.run for job in committed.promoted} == self.queued() - before
         self.settled(holder, lost=lost)
         if lost:
-            self.commit(self.holders.index(holder), ENDS[0], lost=False)
+            again = self.wait(self.store.runs.finish(holder.claimant, "other", ENDS[0], LIMITS))
+            assert (again.mine, again.end, again.promoted) == (mine, life.end, ())
+            self.count(committed_again=mine)
 
     @precondition(lambda self: self.holders)
-    @rule(pick=picks, lost=st.booleans())
-    def drain(self, pick: int, lost: bool) -> None:
-        """All that was sent is given back with the run: nothing is taken back (L4)."""
+    @rule(pick=picks, text=texts, lost=st.booleans())
+    def drain(self, pick: int, text: str, lost: bool) -> None:
+        """All that was sent is given back with the run: nothing is taken back (L4).
+
+        ``lost``: its answer did not come, and its worker took the run again: only the claim tells the two apart.
+        """
         holder = self.holder(pick)
+        holder.sent += text
         released = self.wait(self.store.runs.release(holder.claimant, holder.sent))
         assert released == self.oracle.releases(holder.claimant, holder.sent)
         self.count(released=released, fenced_release=not released)
         self.settled(holder, lost=lost)
+        if lost and released:
+            run, worker = holder.claimant.run, holder.claimant.worker
+            self.take(Claimant(run, worker, next(self.ids)), continues=True, lost=False)
+            self.checkpoint(self.holders.index(holder), text)
 
     def queued(self) -> set[UUID]:
         return {life.run for life in self.oracle.lives.values() if life.state is RunState.QUEUED}
@@ -439,7 +451,7 @@ def test_whatever_happens_to_runs_in_whatever_order_the_laws_hold() -> None:
     run_state_machine_as_test(
         LifeOfRuns,
         settings=settings(
-            max_examples=25,
+            max_examples=30,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
