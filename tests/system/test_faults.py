@@ -22,7 +22,7 @@ from prosa.app.access import Access
 from prosa.app.intake import Intake
 from prosa.core import protocol
 from prosa.core.cursor import Cursor
-from prosa.core.errors import ModelUnreachable, Unavailable
+from prosa.core.errors import ModelUnreachable, Refused, Unavailable
 from prosa.core.model import Chunk, Piece, Prompt
 from prosa.core.policy import Limits
 from prosa.core.protocol import Regenerate, Send
@@ -35,6 +35,7 @@ from prosa.worker.runner import Runner
 from tests.reader import StrictReader
 
 LIMITS = Limits()
+OTHER = ModelSettings(name="other", engine="openai", base_url="http://127.0.0.1:9/v1")
 
 
 class House:
@@ -149,6 +150,20 @@ async def test_an_accept_whose_answer_was_lost_is_found_again_by_its_id(tmp_path
         again = await prosa.intake.send(prosa.user, send)
         assert again.repeated
         assert (await prosa.answer(again.row.run)).text == expected_reply("heard? [[n=2 r=50]]")
+
+
+async def test_what_was_accepted_stays_accepted_under_a_lower_limit_and_without_its_model(tmp_path: Path) -> None:
+    """L10: the same request at any time; a new one is refused."""
+    send = Send(id=uuid7(), chat=uuid7(), text="a text of many bytes [[n=1]]", model="scripted")
+    async with house(tmp_path) as (prosa, _):
+        first = await prosa.intake.send(prosa.user, send)
+        await prosa.answer(first.row.run)
+        for changed in ({"text_bytes": 5}, {"models": [OTHER], "scripted": False}):
+            settings = prosa.common.settings.model_copy(update=changed)
+            later = bootstrap.make_intake(msgspec.structs.replace(prosa.common, settings=settings), prosa.hub)
+            assert (await later.send(prosa.user, send)).row.run == first.row.run
+            with pytest.raises(Refused):
+                await later.send(prosa.user, msgspec.structs.replace(send, id=uuid7()))
 
 
 async def test_while_the_store_is_away_a_worker_streams_on_and_commits_once_it_is_back(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+import msgspec
+
 from prosa.core import policy
+from prosa.core.errors import NotFound, Refused, TextTooLong, UnknownModel
 from prosa.core.events import Added, BulletinNotice, ChatTouched, Job, Over, StopAsked
 from prosa.core.model import Catalogue
 from prosa.core.policy import Limits
@@ -43,42 +46,13 @@ class Intake:
 
         Raises BadText, TextTooLong, UnknownModel, and what ``Runs.accept`` raises.
         """
-        text = policy.checked_text(message.text, self._limits)
-        model, pool = self._catalogue.choose(message.model)
-        ask = Ask(
-            user=user,
-            id=message.id,
-            run=run or self._tokens.uuid(),
-            reply=self._tokens.uuid(),
-            chat=message.chat,
-            text=text,
-            parent=message.parent,
-            model=model,
-            asked_model=message.model,
-            pool=pool,
-            start_seconds=self._limits.start_seconds,
-        )
-        return await self._accept(ask, origin)
+        return await self._accept(user, message, run, origin)
 
     async def regenerate(
         self, user: UUID, message: Regenerate, *, run: UUID | None = None, origin: str | None = None
     ) -> Receipt:
         """Ask for a sibling of a reply. Raises NotFound, NotEnded, and what ``send`` raises."""
-        model, pool = self._catalogue.choose(message.model)
-        ask = Ask(
-            user=user,
-            id=message.id,
-            run=run or self._tokens.uuid(),
-            reply=self._tokens.uuid(),
-            chat=None,
-            text=None,
-            parent=message.reply,
-            model=model,
-            asked_model=message.model,
-            pool=pool,
-            start_seconds=self._limits.start_seconds,
-        )
-        return await self._accept(ask, origin)
+        return await self._accept(user, message, run, origin)
 
     async def stop(self, user: UUID, run: UUID) -> Row:
         """End a run with what it has said. The wish is stored before its worker is nudged. Raises NotFound."""
@@ -90,12 +64,51 @@ class Intake:
             self._announce(Over(run, row.chat, user))
         return row
 
-    async def _accept(self, ask: Ask, origin: str | None) -> Receipt:
-        receipt = await self._runs.accept(ask, self._limits)
+    async def _accept(self, user: UUID, message: Send | Regenerate, run: UUID | None, origin: str | None) -> Receipt:
+        refusal = self._refusal(message)
+        ask = self._ask(user, message, None if refusal else message.model, run)
+        receipt = await (self._runs.accept(ask, self._limits) if refusal is None else self._known(ask, refusal))
         if not receipt.repeated:
             self._metrics.count("accepted_total", model=ask.model)
             self._publish(ask, receipt, origin)
         return receipt
+
+    def _refusal(self, message: Send | Regenerate) -> Refused | None:
+        """Why a new message cannot be taken. Text that no store could hold is refused at once (BadText)."""
+        try:
+            if isinstance(message, Send):
+                policy.checked_text(message.text, self._limits)
+            self._catalogue.choose(message.model)
+        except (TextTooLong, UnknownModel) as error:
+            return error
+        return None
+
+    def _ask(self, user: UUID, message: Send | Regenerate, asked: str | None, run: UUID | None) -> Ask:
+        model, pool = self._catalogue.choose(asked)
+        if isinstance(message, Send):
+            chat, text, parent = message.chat, message.text, message.parent
+        else:
+            chat, text, parent = None, None, message.reply
+        return Ask(
+            user=user,
+            id=message.id,
+            run=run or self._tokens.uuid(),
+            reply=self._tokens.uuid(),
+            chat=chat,
+            text=text,
+            parent=parent,
+            model=model,
+            asked_model=message.model,
+            pool=pool,
+            start_seconds=self._limits.start_seconds,
+        )
+
+    async def _known(self, ask: Ask, refusal: Refused) -> Receipt:
+        """What was accepted before stays accepted, whatever limit or model has changed since (L10)."""
+        try:
+            return await self._runs.accept(msgspec.structs.replace(ask, known=True), self._limits)
+        except NotFound:
+            raise refusal from None
 
     def _publish(self, ask: Ask, receipt: Receipt, origin: str | None) -> None:
         row = receipt.row

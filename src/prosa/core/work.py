@@ -31,6 +31,8 @@ class Ask(msgspec.Struct, frozen=True):
     asked_model: str | None
     pool: str
     start_seconds: float
+    known: bool = False
+    """Only what was accepted before is meant: as a new message it would be refused."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -57,6 +57,8 @@ def accept(tx: Connection, ask: Ask, limits: Limits) -> Receipt:
     before = _asked_before(tx, ask)
     if before is not None:
         return before
+    if ask.known:
+        raise NotFound(f"There is no message {ask.id} of yours.")
     place = _regenerated(tx, ask) if ask.text is None else _sent(tx, ask)
     state = _state(tx, ask, place.chat, limits)
     _store(tx, ask, place, state)
