@@ -320,6 +320,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         if lost and released:
             run, worker = holder.claimant.run, holder.claimant.worker
             self.take(Claimant(run, worker, next(self.ids)), continues=True, lost=False)
+            assert not self.wait(self.store.runs.release(holder.claimant, "old"))
             self.checkpoint(self.holders.index(holder), text)
 
     def queued(self) -> set[UUID]:
