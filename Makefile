@@ -35,9 +35,9 @@ POSTGRES = $$(pg_isready -q -h 127.0.0.1 2>/dev/null && psql -wqAt -h 127.0.0.1 
 	&& echo postgresql://postgres@127.0.0.1 || true)
 
 test: install $(DEV_STAMP) static page-check chromium ## Prove everything: checks, every tier of tests, the page in a browser
-	@postgres="$${PROSA_TEST_POSTGRES_URL:-$(POSTGRES)}"; \
+	@postgres="$${TEST_POSTGRES_URL:-$(POSTGRES)}"; \
 		echo "The store's contract is held against SQLite and: $${postgres:-no PostgreSQL, for none is at 127.0.0.1}"; \
-		PROSA_TEST_POSTGRES_URL="$$postgres" $(BIN)/pytest
+		TEST_POSTGRES_URL="$$postgres" $(BIN)/pytest
 
 check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"

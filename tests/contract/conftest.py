@@ -15,7 +15,7 @@ from prosa.adapters.sql.store import open_store
 from tests.contract.scene import Scene
 
 # A server on which the tests make and drop their own databases, such as postgresql://postgres@127.0.0.1.
-SERVER = os.environ.get("PROSA_TEST_POSTGRES_URL")  # noqa: TID251 - a setting of the tests, not of Prosa
+SERVER = os.environ.get("TEST_POSTGRES_URL")  # noqa: TID251 - a setting of the tests, not of Prosa
 BACKENDS = ("sqlite", "postgresql") if SERVER else ("sqlite",)
 
 
