@@ -12,7 +12,7 @@ from prosa.adapters.tokens import SystemTokens
 
 async def people(folder: Path, count: int) -> list[str]:
     """The tokens of ``count`` new users of the database in ``folder``."""
-    url = f"sqlite+aiosqlite:///{folder}/prosa.db"
+    url = f"sqlite:///{folder}/prosa.db"
     await migrate.migrate(url)
     tokens, secrets = SystemTokens(), []
     async with open_store(url) as store:

@@ -61,11 +61,11 @@ def _in_data_dir(data: dict[str, Any]) -> str:
 def _with_driver(url: str) -> str:
     """The URL with our driver in it; a database of another make is refused."""
     scheme, separator, rest = url.partition("://")
-    drivers = {"postgresql": "asyncpg", "postgres": "asyncpg", "sqlite": "aiosqlite"}
+    makes = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite"}
     kind, _, _given = scheme.partition("+")
-    if not separator or kind not in drivers:
+    if not separator or kind not in makes:
         raise PydanticCustomError("database", "a database's address begins with postgresql:// or sqlite://")
-    return f"{'postgresql' if kind == 'postgres' else kind}+{drivers[kind]}://{rest}"
+    return f"{makes[kind]}://{rest}"
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ def _synchronous(tx: Connection) -> int:
 
 @pytest.mark.parametrize("rounds", [1, 3])
 async def test_a_write_is_synced_unless_it_says_otherwise_whatever_came_before(tmp_path: Path, rounds: int) -> None:
-    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/prosa.db") as database:
+    async with open_database(f"sqlite:///{tmp_path}/prosa.db") as database:
         for _ in range(rounds):
             assert await database.write(_synchronous) == FULL
             assert await database.write(_synchronous, synced=False) == NORMAL
@@ -32,7 +32,7 @@ async def test_a_write_is_synced_unless_it_says_otherwise_whatever_came_before(t
 
 
 async def test_the_log_is_written_ahead_and_a_reader_never_blocks_the_writer(tmp_path: Path) -> None:
-    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/prosa.db") as database:
+    async with open_database(f"sqlite:///{tmp_path}/prosa.db") as database:
         mode = await database.write(lambda tx: tx.exec_driver_sql("PRAGMA journal_mode").scalar_one())
         assert mode == "wal"
 

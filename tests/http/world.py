@@ -117,7 +117,7 @@ async def open_world(folder: Path, **options: Any) -> AsyncIterator[World]:  # n
     engine = create_engine(f"sqlite:///{database}")
     metadata.create_all(engine)
     engine.dispose()
-    async with open_store(f"sqlite+aiosqlite:///{database}") as store, asyncio.TaskGroup() as tasks:
+    async with open_store(f"sqlite:///{database}") as store, asyncio.TaskGroup() as tasks:
         world = _assembled(store, **options)
         running = tasks.create_task(world.hub.run())
         yield world

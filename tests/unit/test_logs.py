@@ -112,7 +112,7 @@ def test_what_is_below_the_level_is_not_shown() -> None:
     lines.log.info("quiet")
     assert lines.text == ""
     loud = Lines("json", "debug")
-    logging.getLogger("aiosqlite").debug("loud")
+    logging.getLogger("asyncpg").debug("loud")
     assert loud.last["event"] == "loud"
 
 

@@ -56,7 +56,7 @@ def test_without_anything_set_the_local_model_answers_from_a_folder_of_ones_own(
     assert found.default_model == "local"
     assert [model.name for model in found.catalog] == ["local"]
     assert found.data_dir.is_absolute()
-    assert found.database_url == f"sqlite+aiosqlite:///{found.data_dir}/prosa.db"
+    assert found.database_url == f"sqlite:///{found.data_dir}/prosa.db"
     assert found.broker_url is None
 
 
@@ -101,7 +101,7 @@ def test_a_relative_folder_in_a_variable_is_meant_from_here(tmp_path: Path, monk
         ("postgresql://u@h/x", "postgresql+asyncpg://u@h/x"),
         ("postgres://u@h/x", "postgresql+asyncpg://u@h/x"),
         ("postgresql+asyncpg://u@h/x", "postgresql+asyncpg://u@h/x"),
-        ("sqlite:////tmp/x.db", "sqlite+aiosqlite:////tmp/x.db"),
+        ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
     ],
 )
 def test_the_driver_is_added_to_a_plain_address(given: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,11 +193,16 @@ class Generation:
     async def _give_back(self, work: Work) -> None:
         for tries in range(len(RETRY_SECONDS)):
             try:
-                await self._runs.release(work.claimant, work.reply.text)
+                await self.release(work.claimant, work.held, work.reply.text)
                 break
             except Unavailable:
                 await self._pause(tries)
         work.gone()
+
+    async def release(self, claimant: Claimant, held: Held, text: str) -> None:
+        """Give the run back with all that was sent of it; another worker may have it at once. Raises Unavailable."""
+        if await self._runs.release(claimant, text):
+            self._bus.dispatch(Job(claimant.run, held.row.pool))
 
     async def _pause(self, tries: int) -> None:
         await self._clock.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])

@@ -235,7 +235,7 @@ class Runner:
             return
         if self._leaving:
             # The drain's round of interruptions was before this claim was answered.
-            await self._runs.release(claimant, held.row.text)
+            await self._generation.release(claimant, held, held.row.text)
             return
         self._metrics.count("claims_total", kind="first" if held.row.attempt == 1 else "again")
         await self._generation.answer(claimant, held, job.origin)
