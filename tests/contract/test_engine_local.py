@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -45,6 +46,20 @@ async def test_a_portuguese_question_gets_portuguese(local_engine: LocalEngine, 
 
 async def test_an_english_question_gets_english(local_engine: LocalEngine) -> None:
     assert is_portuguese(await says(local_engine, "Explain what a database is.")) is False
+
+
+async def test_an_english_question_after_portuguese_ones_gets_english(local_engine: LocalEngine) -> None:
+    """The model knows no Portuguese: it must not be shown what came before as it was said."""
+    turns = (
+        Turn(Role.USER, "Me dê três dicas para estudar melhor."),
+        Turn(Role.ASSISTANT, "1. Pratique regularmente. 2. Defina metas. 3. Mantenha-se motivado."),
+        Turn(Role.USER, "Explique o que é fotossíntese."),
+        Turn(Role.ASSISTANT, "A fotossíntese é o processo pelo qual as plantas usam a luz do sol."),
+        Turn(Role.USER, "What can you do?"),
+    )
+    said = text_of(await answer(local_engine, Prompt(UUID(int=7), turns)))
+    assert not is_portuguese(said)
+    assert {"can", "help", "you", "I"} & set(said.split())
 
 
 async def test_a_question_that_does_not_tell_keeps_the_language_of_the_conversation(local_engine: LocalEngine) -> None:

@@ -89,7 +89,7 @@ class Generation:
         try:
             ended = await self._stream(work, engine)
         except Failed as error:
-            self._metrics.count("engine_errors_total", model=work.held.row.model, code=error.code)
+            self._note(work, error)
             return End(RunState.FAILED, failure=Failure.of(error))
         except Exception:
             log.exception("engine.broke", run=str(work.run), model=work.held.row.model)
@@ -99,6 +99,12 @@ class Generation:
         if work.interruption is Interruption.STOP:
             return End(RunState.STOPPED, Finish.STOPPED, Usage(completion_tokens=work.pieces))
         return work.interruption or _timed_out()
+
+    def _note(self, work: Work, error: Failed) -> None:
+        """For the operator: the same sentence that the user is shown."""
+        model = work.held.row.model
+        self._metrics.count("engine_errors_total", model=model, code=error.code)
+        log.warning("model.failed", run=str(work.run), model=model, code=error.code, error=error.message)
 
     async def _stream(self, work: Work, engine: Engine | None) -> Finished | None:
         """The model's end, or None where the run was interrupted or out of time. Raises Failed."""
@@ -116,7 +122,7 @@ class Generation:
                 or (prefix and not fallback.continues)
             ):
                 raise
-            self._metrics.count("engine_errors_total", model=work.held.row.model, code=error.code)
+            self._note(work, error)
             return await self._attempt(work, fallback)
 
     async def _attempt(self, work: Work, engine: Engine) -> Finished | None:

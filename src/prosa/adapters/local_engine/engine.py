@@ -98,7 +98,7 @@ class LocalEngine:
         begin = start(prompt.prefix)
         opening = Opening(begin.shown, blank=prompt.prefix[-1:] in ("", " ", "\n"))
         extra: dict[str, object] = {"grammar": begin.grammar} if begin.grammar else {}
-        async with aclosing(self._answer(prompt, begin.text, extra, portuguese=False)) as tokens:
+        async with aclosing(self._answer(prompt, begin.text, extra)) as tokens:
             async for token in tokens:
                 if isinstance(token, Ended):
                     yield Finished(token.finish, _whole(token.usage, prompt.prefix))
@@ -108,7 +108,7 @@ class LocalEngine:
     async def _portuguese(self, prompt: Prompt) -> AsyncGenerator[Chunk]:
         """The model's sentences, each translated as soon as it is whole."""
         cut = await _cut(prompt.prefix, self._translation)
-        answer = self._answer(prompt, (cut.whole + cut.begun).rstrip(), {}, portuguese=True)
+        answer = self._answer(prompt, (cut.whole + cut.begun).rstrip(), {})
         first = True
         async with aclosing(_sentences(answer, cut.begun)) as sentences:
             async for sentence in sentences:
@@ -130,14 +130,13 @@ class LocalEngine:
         alone = await self._translation.segment(Segment(sentence.text[len(cut.begun) :].strip()), "en-pt")
         return alone if cut.blank else f" {alone}"
 
-    async def _answer(
-        self, prompt: Prompt, beginning: str, extra: dict[str, object], *, portuguese: bool
-    ) -> AsyncGenerator[Token | Ended]:
+    async def _answer(self, prompt: Prompt, beginning: str, extra: dict[str, object]) -> AsyncGenerator[Token | Ended]:
         """Asks with as much of the conversation as fits. Raises PromptTooLong where the question alone does not."""
         most = max(LEAST_REPLY_TOKENS, self._options.reply_tokens - cost(prompt.prefix))
         body = self._sampling(prompt) | extra
         for turns in self._windows(prompt, most + cost(beginning)):
-            said = [await self._in_english(turn) for turn in turns] if portuguese else turns
+            # Also for an English question: what came before it may have been Portuguese.
+            said = [await self._in_english(turn) for turn in turns] if self._packaged else turns
             stream = self._llama.stream(body | {"messages": messages(said, beginning)}, most)
             try:
                 first = await anext(stream)
