@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from prosa import bootstrap, doctor, logs, settings
 from prosa.core.account import Account
 from prosa.core.errors import ProsaError, SetupError
+from prosa.core.policy import checked_name
 from prosa.doctor import Finding, Verdict
 from prosa.settings import Settings
 from prosa.terminal.chat import Conversation, converse
@@ -115,7 +116,7 @@ def token(
     data_dir: DataDir = None,
 ) -> None:
     """Print a new bearer token with which a program signs in as USER."""
-    found = _settings(data_dir)
+    found = _existing(data_dir)
     typer.echo(asyncio.run(_issue(found, username, days or found.session_days)))
 
 
@@ -149,6 +150,7 @@ def user_add(
     data_dir: DataDir = None,
 ) -> None:
     """Add an account."""
+    checked_name(username)
     found = _settings(data_dir)
     added = asyncio.run(_add(found, username, _new_password(password_stdin), "admin" if admin else None))
     typer.echo(f"Added {added}.")
@@ -157,14 +159,14 @@ def user_add(
 @user.command("list")
 def user_list(data_dir: DataDir = None) -> None:
     """List all accounts."""
-    for line in asyncio.run(_list(_settings(data_dir))):
-        typer.echo(line)
+    lines = asyncio.run(_list(_existing(data_dir)))
+    typer.echo("\n".join(lines) or "There are no accounts yet. `prosa user add NAME` adds one; so does the page.")
 
 
 @user.command("passwd")
 def user_passwd(username: Username, password_stdin: PasswordOnInput = False, data_dir: DataDir = None) -> None:
     """Set a new password; all sign-ins of the account end."""
-    found = _settings(data_dir)
+    found = _existing(data_dir)
     asyncio.run(_set_password(found, username, _new_password(password_stdin)))
     typer.echo(f"{username} has a new password; every sign-in has ended.")
 
@@ -172,14 +174,14 @@ def user_passwd(username: Username, password_stdin: PasswordOnInput = False, dat
 @user.command("disable")
 def user_disable(username: Username, data_dir: DataDir = None) -> None:
     """Keep an account and its chats, but let nobody in."""
-    asyncio.run(_set_disabled(_settings(data_dir), username, True))
+    asyncio.run(_set_disabled(_existing(data_dir), username, True))
     typer.echo(f"{username} is disabled; every sign-in has ended.")
 
 
 @user.command("enable")
 def user_enable(username: Username, data_dir: DataDir = None) -> None:
     """Let a disabled account in again."""
-    asyncio.run(_set_disabled(_settings(data_dir), username, False))
+    asyncio.run(_set_disabled(_existing(data_dir), username, False))
     typer.echo(f"{username} may sign in again.")
 
 
@@ -230,6 +232,16 @@ def _account(account: Account) -> str:
 def _settings(data_dir: Path | None) -> Settings:
     found = settings.load({"data_dir": data_dir})
     logs.configure(found.log_format, "warning")
+    return found
+
+
+def _existing(data_dir: Path | None) -> Settings:
+    """For what needs accounts that are there: in another folder by mistake, no empty database must be made."""
+    found = _settings(data_dir)
+    if doctor.missing(found) is not None:
+        raise SetupError(
+            f"There is no database in {found.data_dir}. Run this where `prosa serve` runs, or give --data-dir."
+        )
     return found
 
 

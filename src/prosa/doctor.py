@@ -53,7 +53,11 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 
 def folder(path: Path) -> Finding:
     """Whether the data folder can hold what is written to it."""
-    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    try:
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+    except OSError as error:
+        way = "Give this user the permission to enter the folders on the way, or choose another with PROSA_DATA_DIR."
+        return Finding("data folder", Verdict.BAD, f"{path} cannot be looked at: {error.strerror}. {way}")
     if not there.is_dir():
         return Finding("data folder", Verdict.BAD, f"{there} is no folder. Choose another with PROSA_DATA_DIR.")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -97,10 +101,20 @@ async def _database(settings: Settings) -> Finding:
 
 
 def _no_file_yet(settings: Settings) -> Finding | None:
-    file = Path(settings.database_url.partition(":///")[2])
-    if not settings.embedded_database or file.exists():
+    file = missing(settings)
+    if file is None:
         return None
     return Finding("database", Verdict.GOOD, f"{file} does not exist yet; it is made at the first start.")
+
+
+def missing(settings: Settings) -> Path | None:
+    """The file of an embedded database that was not made yet; None where it may be there, or is no file at all."""
+    file = Path(settings.database_url.partition(":///")[2])
+    try:
+        return file if settings.embedded_database and not file.exists() else None
+    except OSError:
+        # Nobody may look there: opening it says so in its own words.
+        return None
 
 
 async def _broker(url: str | None) -> Finding:

@@ -1,7 +1,9 @@
 """The commands: what they print, and what a person reads when something is wrong."""
 
+import errno
 import io
 import logging
+import runpy
 import socket
 import sys
 from collections.abc import Iterator
@@ -120,10 +122,52 @@ def test_accounts_are_added_listed_disabled_and_enabled(prosa: Command) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(words: tuple[str, ...], stdin: str, says: str, prosa: Command) -> None:
+    assert prosa("user", "add", "bia", "--password-stdin", stdin="correct horse\n") == 0
     assert prosa(*words, stdin=stdin) == cli.WRONG
     assert prosa.err.startswith("prosa: ")
     assert says in prosa.err
     assert len(prosa.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("user", "list"),
+        ("user", "passwd", "ana"),
+        ("user", "disable", "ana"),
+        ("user", "enable", "ana"),
+        ("token", "ana"),
+    ],
+    ids=" ".join,
+)
+def test_in_another_folder_no_database_is_made_and_the_way_out_is_told(
+    words: tuple[str, ...], prosa: Command, tmp_path: Path
+) -> None:
+    assert prosa(*words) == cli.NOT_SET_UP
+    assert prosa.err == (
+        f"prosa: There is no database in {tmp_path}/data. Run this where `prosa serve` runs, or give --data-dir.\n"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_list_without_accounts_says_so(prosa: Command, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert prosa("migrate") == 0
+    assert prosa("user", "list") == 0
+    assert prosa.out.startswith("There are no accounts yet.")
+
+
+def test_a_name_that_cannot_be_is_told_before_a_password_is_asked_for(prosa: Command) -> None:
+    assert prosa("user", "add", "a b") == cli.WRONG
+    assert "A username has" in prosa.err
+    assert "Password" not in prosa.out + prosa.err
+
+
+def test_the_package_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["prosa", "--version"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("prosa", run_name="__main__")
+    assert capsys.readouterr().out.startswith("prosa 0.")
 
 
 # ── serve, migrate, doctor, chat ──
@@ -167,6 +211,21 @@ def test_the_doctor_says_what_is_wrong_and_exits_with_one(
     assert "fail  data folder" in prosa.out
     assert "fail  address" in prosa.out
     assert "PROSA_DATA_DIR" in prosa.out
+
+
+def test_a_folder_that_may_not_be_entered_is_a_finding_and_no_traceback(
+    prosa: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where tests run as root nothing is forbidden: the refusal is played.
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setenv("PROSA_SCRIPTED", "true")
+    monkeypatch.setenv("PROSA_LOCAL", "false")
+    monkeypatch.setattr(Path, "exists", forbidden)
+    assert prosa("doctor") == cli.WRONG
+    assert "cannot be looked at: Permission denied. Give this user the permission" in prosa.out
+    assert "address: " in prosa.out
 
 
 def test_chat_from_a_pipe_needs_a_token_and_says_so(prosa: Command) -> None:
