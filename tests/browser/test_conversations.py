@@ -30,8 +30,13 @@ async def test_a_failed_answer_gives_its_reason_keeps_its_text_and_can_be_tried_
     reply = await tab.ask("broken [[n=20 r=100 fail=6]]")
     await expect(reply).to_have_attribute("data-state", "failed")
     await expect(reply.get_by_test_id("failure")).to_have_attribute("data-code", "model_broke")
-    await expect(reply.get_by_test_id("failure")).to_contain_text("The model failed while it was writing.")
+    await expect(reply.get_by_test_id("failure")).to_contain_text("The model failed.")
+    detail = reply.get_by_test_id("failure-detail")
+    await expect(detail).to_have_text("The scripted model broke after 6 words, as its message asks.")
+    await expect(detail).to_have_attribute("lang", "en")
     assert len((await words(reply)).split()) == 6
+    await tab.page.reload()
+    await expect(detail).to_have_text("The scripted model broke after 6 words, as its message asks.")
     first = await reply.get_attribute("data-id")
     await reply.get_by_test_id("retry").click()
     await expect(tab.replies).not_to_have_attribute("data-id", str(first))
@@ -130,6 +135,27 @@ async def test_the_reader_who_scrolls_up_is_left_alone_until_they_want_the_end(a
     await expect(tab.at("to-end")).to_be_hidden()
     assert await scroller.evaluate(bottom) < 60
     await tab.at("stop").click()
+
+
+async def test_streamed_answers_are_read_out_once_and_never_make_the_page_itself_scroll(ana: Visitor) -> None:
+    tab = await ana.signed_up()
+    said = tab.at("announcement")
+    for turn in range(3):
+        question = f"turn {turn} [[n=150 r=400]]"
+        await tab.answered(await tab.ask(question), question)
+        await expect(said).to_contain_text(f"Answer: {expected_reply(question)[:40]}")
+    await expect(said).to_have_count(1)
+    assert await tab.page.get_by_role("log").locator("[data-testid=announcement]").count() == 0
+    assert await tab.page.evaluate("() => document.documentElement.scrollHeight - innerHeight") == 0
+    # What was read out goes away again: found and copied, an answer is there once.
+    await expect(said).to_have_text("", timeout=10_000)
+
+
+async def test_a_failure_is_read_out_with_its_reason(ana: Visitor) -> None:
+    tab = await ana.signed_up()
+    reply = await tab.ask("broken [[n=20 r=100 fail=6]]")
+    await expect(reply).to_have_attribute("data-state", "failed")
+    await expect(tab.at("announcement")).to_contain_text("The answer ended early. The model failed. The scripted model")
 
 
 async def _edit(tab: Tab, place: int, text: str) -> None:

@@ -133,7 +133,7 @@ export const en = {
     model_timeout: "The model did not answer in time.",
     model_overloaded: "The model has too much to do right now.",
     model_refused: "The model's provider refused the request.",
-    model_broke: "The model failed while it was writing.",
+    model_broke: "The model failed.",
     prompt_too_long: "The conversation is too long for this model. Start a new chat.",
     model_missing: "The model is not installed or not configured.",
     no_worker: "Nobody was free to answer in time.",

@@ -135,7 +135,7 @@ export const pt: Catalogue = {
     model_timeout: "O modelo não respondeu a tempo.",
     model_overloaded: "O modelo está ocupado demais agora.",
     model_refused: "O provedor do modelo recusou o pedido.",
-    model_broke: "O modelo falhou enquanto escrevia.",
+    model_broke: "O modelo falhou.",
     prompt_too_long: "A conversa é longa demais para este modelo. Comece uma nova.",
     model_missing: "O modelo não está instalado ou configurado.",
     no_worker: "Ninguém ficou livre a tempo de responder.",

@@ -3,6 +3,7 @@ import { useAppState, useSession, useWords } from "../../shared/context";
 import { Button, IconButton, Spinner } from "../../shared/ui";
 import { Question } from "./Question";
 import { Reply } from "./Reply";
+import { useAnnouncement } from "./useAnnouncement";
 import { useBranch } from "./useBranch";
 import { useEndOf } from "./useEndOf";
 import type { Thread } from "../../thread";
@@ -24,10 +25,11 @@ function Lines({ thread }: { thread: Thread }) {
   const last = lines.at(-1)?.message.id;
   const mine = useAppState((state) => state.pending.findLast((one) => one.chat === thread.chat)?.id);
   const { scroller, content, away, toEnd } = useEndOf(mine, lines[0]?.message.id);
+  const [spoken, say] = useAnnouncement();
   const loading = thread.status === "loading" && lines.length === 0;
   return (
     <div className="relative min-h-0 flex-1">
-      <div ref={scroller} className="h-full overflow-y-auto overscroll-contain [overflow-anchor:none]" data-testid="scroller">
+      <div ref={scroller} className="relative h-full overflow-y-auto overscroll-contain [overflow-anchor:none]" data-testid="scroller">
         <div ref={content} role="log" aria-live="off" aria-label={words.conversation.label} className="mx-auto flex max-w-3xl flex-col gap-1 px-4 pt-4 pb-8 sm:px-6">
           {loading && <Spinner label={words.loading} />}
           {thread.previous !== null && <Older chat={thread.chat} />}
@@ -35,11 +37,14 @@ function Lines({ thread }: { thread: Thread }) {
             message.role === "user" ? (
               <Question key={message.id} message={message} siblings={siblings} />
             ) : (
-              <Reply key={message.id} message={message} siblings={siblings} last={message.id === last} />
+              <Reply key={message.id} message={message} siblings={siblings} last={message.id === last} say={say} />
             ),
           )}
         </div>
       </div>
+      <p role="status" className="sr-only select-none" data-testid="announcement">
+        {spoken}
+      </p>
       {away && (
         <IconButton
           icon="down"

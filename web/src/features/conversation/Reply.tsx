@@ -1,4 +1,4 @@
-import { Suspense, lazy, memo, useEffect, useRef, useState } from "react";
+import { Suspense, lazy, memo, useEffect, useRef } from "react";
 import { ended } from "../../run";
 import { problemText, useAppState, useModel, useSession, useWords } from "../../shared/context";
 import { Button, Icon, IconButton, Spinner } from "../../shared/ui";
@@ -6,6 +6,7 @@ import { CopyButton } from "./CopyButton";
 import { Turns } from "./Turns";
 import type { MessageView, Uuid } from "../../protocol";
 import type { Run } from "../../run";
+import type { Catalogue } from "../../shared/en";
 
 const Markdown = lazy(() => import("./Markdown"));
 const ANNOUNCED_CHARACTERS = 1_000;
@@ -15,16 +16,19 @@ interface Props {
   readonly siblings: readonly Uuid[];
   /** It stands at the end of the shown branch. */
   readonly last: boolean;
+  /** Says something to a screen reader, once. */
+  readonly say: (words: string) => void;
 }
 
 /** What is known of a reply: its run while that lives, else what is stored. */
 type Known = Pick<MessageView, "text" | "state" | "attempt" | "seq" | "model">;
 
 /** The only component that reads a run's text: when it grows, nothing else renders. */
-export const Reply = memo(function Reply({ message, siblings, last }: Props) {
+export const Reply = memo(function Reply({ message, siblings, last, say }: Props) {
   const run = useAppState((state) => (message.run === null ? undefined : state.runs[message.run]));
   const known: Known = run && !ended(run.state) ? run : message;
   const over = ended(known.state);
+  useSaidAtItsEnd(message, over, say);
   return (
     <article
       data-testid="message"
@@ -42,7 +46,6 @@ export const Reply = memo(function Reply({ message, siblings, last }: Props) {
       {!over && known.text === "" && <Waiting run={run} />}
       {over && <Outcome message={message} />}
       {over ? <Actions message={message} siblings={siblings} last={last} /> : <Turns message={message} siblings={siblings} />}
-      <Announcement text={known.text} over={over} />
     </article>
   );
 });
@@ -105,14 +108,18 @@ function Failed({ message }: { message: MessageView }) {
   const words = useWords();
   const session = useSession();
   const [model] = useModel();
-  const problem = { code: message.code ?? "internal", message: message.error ?? "" };
+  const [told, detail] = failureOf(words, message);
   return (
-    <div data-testid="failure" data-code={problem.code} className="mt-1 flex flex-wrap items-center gap-x-4 gap-y-2 rounded-xl bg-danger-tint px-4 py-3 text-sm text-danger">
+    <div data-testid="failure" data-code={message.code ?? "internal"} className="mt-1 flex flex-wrap items-center gap-x-4 gap-y-2 rounded-xl bg-danger-tint px-4 py-3 text-sm text-danger">
       <Icon name="warn" />
-      <p className="min-w-0 flex-1 basis-48">
-        {message.text !== "" && `${words.conversation.ended} `}
-        {problemText(words, problem)}
-      </p>
+      <div className="min-w-0 flex-1 basis-48 break-words">
+        <p>{told}</p>
+        {detail !== "" && (
+          <p lang="en" data-testid="failure-detail" className="mt-1 text-xs">
+            {detail}
+          </p>
+        )}
+      </div>
       {message.retryable && (
         <Button data-testid="retry" className="text-ink" onClick={() => session.regenerate(message, model)}>
           <Icon name="again" className="size-4" />
@@ -123,7 +130,7 @@ function Failed({ message }: { message: MessageView }) {
   );
 }
 
-function Actions({ message, siblings, last }: Props) {
+function Actions({ message, siblings, last }: Omit<Props, "say">) {
   const { conversation } = useWords();
   const session = useSession();
   const [model] = useModel();
@@ -141,17 +148,28 @@ function Actions({ message, siblings, last }: Props) {
 }
 
 /** Read out once, at the end: a screen reader that followed the words would stammer. */
-function Announcement({ text, over }: { text: string; over: boolean }) {
-  const { conversation } = useWords();
+function useSaidAtItsEnd(message: MessageView, over: boolean, say: (words: string) => void): void {
+  const words = useWords();
   const lived = useRef(!over);
-  const [spoken, speak] = useState("");
   useEffect(() => {
-    if (over && lived.current) speak(`${conversation.answered} ${text.slice(0, ANNOUNCED_CHARACTERS)}`);
-  }, [over, text, conversation]);
-  if (!lived.current) return null;
-  return (
-    <p role="status" className="sr-only" data-testid="announcement">
-      {spoken}
-    </p>
-  );
+    if (!over || !lived.current) return;
+    lived.current = false;
+    say(spokenEnd(words, message));
+  }, [over, message, words, say]);
+}
+
+function spokenEnd(words: Catalogue, message: MessageView): string {
+  const { answered, stopped, withdrawn, tooLong } = words.conversation;
+  const text = message.text && `${answered} ${message.text.slice(0, ANNOUNCED_CHARACTERS)}`;
+  if (message.state === "failed") return [text, ...failureOf(words, message)].filter(Boolean).join(" ");
+  if (message.state === "stopped") return text ? `${text} ${stopped}` : withdrawn;
+  return message.finish === "length" ? `${text} ${tooLong}` : text;
+}
+
+/** Why a reply failed: in the person's language, then in the server's own words where they say more. */
+function failureOf(words: Catalogue, message: MessageView): readonly [told: string, detail: string] {
+  const detail = message.error ?? "";
+  const problem = problemText(words, { code: message.code ?? "internal", message: detail });
+  const told = message.text === "" ? problem : `${words.conversation.ended} ${problem}`;
+  return [told, detail === problem ? "" : detail];
 }
