@@ -95,6 +95,27 @@ async def test_a_wrong_password_and_a_taken_name_are_told_in_the_persons_languag
     await expect(tab.at("auth-error")).to_have_attribute("data-code", "username_taken")
 
 
+async def test_an_unfilled_form_is_told_in_the_pages_language_and_the_word_goes_when_it_is_filled(visit: Visit) -> None:
+    ana = await visit(locale="pt-BR")
+    tab = await ana.tab()
+    form, problem = tab.at("auth-form"), tab.at("auth-error")
+    await form.wait_for()
+    if await form.get_attribute("data-mode") != "sign-up":
+        await tab.at("auth-switch").click()
+    await tab.at("auth-submit").click()
+    await expect(problem).to_have_text("Escreva um nome de usuário.")
+    await expect(tab.at("username")).to_be_focused()
+    await tab.at("username").fill(ana.name)
+    await expect(problem).to_be_hidden()
+    await tab.at("auth-submit").click()
+    await expect(problem).to_have_text("Escreva uma senha.")
+    await tab.at("password").fill("short")
+    await expect(problem).to_be_hidden()
+    await tab.at("auth-submit").click()
+    await expect(problem).to_have_text("Uma senha tem pelo menos 8 caracteres.")
+    await expect(tab.at("password")).to_be_focused()
+
+
 async def test_language_and_appearance_change_at_once_and_outlive_a_reload(visit: Visit) -> None:
     ana = await visit(appearance="light")
     tab = await ana.signed_up()

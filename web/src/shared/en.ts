@@ -113,6 +113,8 @@ export const en = {
 
   problems: {
     unreachable: "The server cannot be reached. Try again in a moment.",
+    no_username: "Enter a username.",
+    no_password: "Enter a password.",
     wrong_password: "Username or password is wrong.",
     username_taken: "This username is taken. Choose another.",
     bad_username: "A username has 1 to 64 letters, digits or . _ @ + - and no blanks.",

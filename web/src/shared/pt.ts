@@ -115,6 +115,8 @@ export const pt: Catalogue = {
 
   problems: {
     unreachable: "Não foi possível chegar ao servidor. Tente daqui a pouco.",
+    no_username: "Escreva um nome de usuário.",
+    no_password: "Escreva uma senha.",
     wrong_password: "O nome de usuário ou a senha estão errados.",
     username_taken: "Este nome de usuário já existe. Escolha outro.",
     bad_username: "Um nome de usuário tem de 1 a 64 letras, algarismos ou . _ @ + - e nenhum espaço.",

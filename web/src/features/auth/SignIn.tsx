@@ -3,13 +3,17 @@ import type { SubmitEvent } from "react";
 import { LanguageChoice, ThemeChoice } from "../../shared/choices";
 import { problemText, useSession, useWords } from "../../shared/context";
 import { Button, IconButton, Splash, Wordmark } from "../../shared/ui";
-import type { Info } from "../../api";
+import type { Credentials, Info } from "../../api";
 
 const FIELD = "w-full rounded-xl border border-line bg-paper px-3.5 py-2.5 text-[0.95rem] outline-offset-0 placeholder:text-faint";
+
+const SHORTEST_PASSWORD = 8;
 
 interface Problem {
   readonly code: string;
   readonly message: string;
+  /** The field that has to change, where the page itself can tell. */
+  readonly field?: "username" | "password";
 }
 
 export function SignIn() {
@@ -58,6 +62,14 @@ function Switch({ up, onSwitch }: { up: boolean; onSwitch: (wish: "in" | "up") =
   );
 }
 
+/** What can be told without asking: the browser's own bubbles would speak the browser's language, not the page's. */
+function unfilled({ username, password }: Credentials, up: boolean): Problem | null {
+  if (username === "") return { code: "no_username", message: "", field: "username" };
+  if (password === "") return { code: "no_password", message: "", field: "password" };
+  const short = up && [...password].length < SHORTEST_PASSWORD;
+  return short ? { code: "bad_password", message: "", field: "password" } : null;
+}
+
 function CredentialsForm({ up }: { up: boolean }) {
   const session = useSession();
   const words = useWords();
@@ -66,8 +78,12 @@ function CredentialsForm({ up }: { up: boolean }) {
 
   async function submit(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
-    const fields = new FormData(event.currentTarget);
+    const form = event.currentTarget;
+    const fields = new FormData(form);
     const credentials = { username: String(fields.get("username")), password: String(fields.get("password")) };
+    const found = unfilled(credentials, up);
+    setProblem(found);
+    if (found?.field) return form.querySelector<HTMLInputElement>(`[name=${found.field}]`)?.focus();
     setBusy(true);
     try {
       await (up ? session.signUp(credentials) : session.signIn(credentials));
@@ -78,12 +94,28 @@ function CredentialsForm({ up }: { up: boolean }) {
   }
 
   return (
-    <form className="mt-5 flex flex-col gap-4" data-testid="auth-form" data-mode={up ? "sign-up" : "sign-in"} onSubmit={submit}>
+    <form
+      noValidate
+      className="mt-5 flex flex-col gap-4"
+      data-testid="auth-form"
+      data-mode={up ? "sign-up" : "sign-in"}
+      onSubmit={submit}
+      onInput={() => setProblem(null)}
+    >
       <label className="flex flex-col gap-1.5 text-sm font-medium">
         {words.auth.username}
-        <input className={FIELD} name="username" data-testid="username" autoComplete="username" autoCapitalize="none" required autoFocus />
+        <input
+          className={FIELD}
+          name="username"
+          data-testid="username"
+          autoComplete="username"
+          autoCapitalize="none"
+          aria-invalid={problem?.field === "username"}
+          required
+          autoFocus
+        />
       </label>
-      <PasswordField up={up} />
+      <PasswordField up={up} wrong={problem?.field === "password"} />
       {problem && (
         <p role="alert" data-testid="auth-error" data-code={problem.code} className="rounded-xl bg-danger-tint px-3.5 py-2.5 text-sm text-danger">
           {problemText(words, problem)}
@@ -96,7 +128,7 @@ function CredentialsForm({ up }: { up: boolean }) {
   );
 }
 
-function PasswordField({ up }: { up: boolean }) {
+function PasswordField({ up, wrong }: { up: boolean; wrong: boolean }) {
   const { auth } = useWords();
   const [shown, setShown] = useState(false);
   return (
@@ -110,7 +142,7 @@ function PasswordField({ up }: { up: boolean }) {
           data-testid="password"
           type={shown ? "text" : "password"}
           autoComplete={up ? "new-password" : "current-password"}
-          minLength={up ? 8 : undefined}
+          aria-invalid={wrong}
           aria-describedby={up ? "password-hint" : undefined}
           required
         />
