@@ -50,6 +50,10 @@ def main() -> None:
     except ProsaError as error:
         typer.echo(f"prosa: {error.message}", err=True)
         sys.exit(NOT_SET_UP if isinstance(error, SetupError) else WRONG)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        way = "Correct that, or name another folder with --data-dir."
+        typer.echo(f"prosa: {error.filename} cannot be used: {error.strerror}. {way}", err=True)
+        sys.exit(NOT_SET_UP)
 
 
 def _version(asked: bool) -> None:

@@ -1,6 +1,7 @@
 """``prosa doctor``: what is configured, whether it works, and what to do where it does not."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ import aiohttp
 import msgspec
 
 from prosa import bootstrap
+from prosa.adapters.folder import LOCK
 from prosa.core.errors import ProsaError
 from prosa.ports import Engine
 from prosa.redaction import hidden
@@ -22,6 +24,8 @@ from prosa.settings import Settings
 CHECK_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 5.0
 FREE_BYTES: Final = 200 * 1024 * 1024
+NOT_LISTED: Final = " is not among "
+"""What an engine's check says where the provider answers without listing the model."""
 
 
 class Verdict(StrEnum):
@@ -48,7 +52,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield await _broker(settings.broker_url)
     async for finding in _models(settings):
         yield finding
-    yield await port(settings.host, settings.port)
+    yield await port(settings.host, settings.port, settings.data_dir)
 
 
 def folder(path: Path) -> Finding:
@@ -69,8 +73,8 @@ def folder(path: Path) -> Finding:
     return Finding("data folder", Verdict.GOOD, f"{path}{made}: {free // 1024**2} MB are free.")
 
 
-async def port(host: str, number: int) -> Finding:
-    """Whether ``prosa serve`` can listen there, or does already."""
+async def port(host: str, number: int, data: Path) -> Finding:
+    """Whether ``prosa serve`` can listen there, or does already, from the data folder that is examined."""
     address = f"http://{host}:{number}"
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, number, type=socket.SOCK_STREAM)
@@ -80,11 +84,30 @@ async def port(host: str, number: int) -> Finding:
             listener.bind(where)
     except OSError as error:
         if await _is_prosa(address):
-            return Finding("address", Verdict.GOOD, f"Prosa is serving at {address} now.")
+            return _served(address, data)
         return Finding(
             "address", Verdict.BAD, f"{address} cannot be used: {error.strerror}. Choose another PROSA_PORT."
         )
     return Finding("address", Verdict.GOOD, f"{address} is free.")
+
+
+def _served(address: str, data: Path) -> Finding:
+    if _held(data):
+        return Finding("address", Verdict.GOOD, f"Prosa is serving at {address} now.")
+    way = f"Nothing runs on {data}: run this where that one was started, or give --data-dir."
+    return Finding("address", Verdict.DOUBTFUL, f"Prosa is serving at {address}, but from another data folder. {way}")
+
+
+def _held(data: Path) -> bool:
+    """A process holds the data folder. Where that cannot be told it is believed."""
+    try:
+        with open(data / LOCK, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return False
 
 
 async def _is_prosa(address: str) -> bool:
@@ -143,7 +166,9 @@ async def _models(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _model(name: str, engine: Engine) -> Finding:
-    return await _checked(f"model {name}", engine.check())
+    finding = await _checked(f"model {name}", engine.check())
+    # The provider answers, so this is no failure: some list other names than they take.
+    return msgspec.structs.replace(finding, verdict=Verdict.DOUBTFUL) if NOT_LISTED in finding.text else finding
 
 
 async def _checked(subject: str, check: Awaitable[str]) -> Finding:

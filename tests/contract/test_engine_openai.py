@@ -466,7 +466,15 @@ async def test_the_doctor_hears_that_the_model_is_ready(engine: OpenAIEngine) ->
 
 async def test_the_doctor_hears_that_the_model_is_not_listed(server: FakeModelServer, engine: OpenAIEngine) -> None:
     server.models = answers(200, '{"data": [{"id": "other"}]}')
-    assert "not among" in await engine.check()
+    assert (await engine.check()).endswith("the model m is not among the 1 that it lists: other.")
+    many = ",".join(f'{{"id": "n{number}"}}' for number in range(7))
+    server.models = answers(200, f'{{"data": [{many}]}}')
+    assert (await engine.check()).endswith("not among the 7 that it lists: n0, n1, n2, n3, n4, ….")
+
+
+async def test_the_doctor_takes_a_name_for_its_latest_version(server: FakeModelServer, engine: OpenAIEngine) -> None:
+    server.models = answers(200, '{"data": [{"id": "m:latest"}]}')
+    assert "is ready" in await engine.check()
 
 
 async def test_the_doctor_hears_of_a_provider_without_a_list(server: FakeModelServer, engine: OpenAIEngine) -> None:

@@ -150,6 +150,12 @@ def test_in_another_folder_no_database_is_made_and_the_way_out_is_told(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_data_folder_that_is_a_file_is_one_sentence(prosa: Command, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    assert prosa("user", "add", "ana", "--password-stdin", stdin="correct horse\n") == cli.NOT_SET_UP
+    assert prosa.err.startswith(f"prosa: {tmp_path}/data cannot be used: File exists.")
+
+
 def test_a_list_without_accounts_says_so(prosa: Command, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     assert prosa("migrate") == 0

@@ -28,6 +28,8 @@ from prosa.core.run import Usage
 from prosa.ports import Clock
 
 MOST_CONNECTIONS: Final = 1000
+NAMED: Final = 5
+"""Of the models that a provider lists, those that a check names."""
 CHECK_SECONDS: Final = 3.0
 LINGER_SECONDS: Final = 2.0
 """How long the usage may come behind the finish reason."""
@@ -110,9 +112,13 @@ class OpenAIEngine:
             names = [entry.id.removeprefix("models/") for entry in msgspec.json.decode(body, type=Models).data]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ModelBroke(f"The address of the model {model} answers, but not as a model server.") from error
-        if model.removeprefix("models/") in names:
+        bare = model.removeprefix("models/")
+        # Ollama lists ``llama3.2:latest`` and takes ``llama3.2`` for it.
+        if bare in names or f"{bare}:latest" in names:
             return f"The model {model} is ready at its provider, among {len(names)}."
-        return f"The provider answers, but the model {model} is not among the {len(names)} that it lists."
+        few = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+        there = f": {few}" if names else ""
+        return f"The provider answers, but the model {model} is not among the {len(names)} that it lists{there}."
 
     async def _chunks(self, prompt: Prompt) -> AsyncGenerator[Chunk]:
         """Tries again while no piece was given; the first token's time limit covers all tries."""

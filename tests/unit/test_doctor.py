@@ -1,0 +1,60 @@
+"""What the doctor says about an address that is served and a model that is not listed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from prosa import doctor
+from prosa.adapters.folder import locked
+from prosa.doctor import Finding, Verdict
+from prosa.settings import ModelSettings, Settings
+
+
+async def _info(_request: web.Request) -> web.Response:
+    return web.json_response({"name": "prosa"})
+
+
+async def _models(_request: web.Request) -> web.Response:
+    return web.json_response({"data": [{"id": "llama3.2:latest"}, {"id": "qwen3"}]})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Where something answers as a served Prosa does, and as a provider of models does."""
+    app = web.Application()
+    app.router.add_get("/api/info", _info)
+    app.router.add_get("/v1/models", _models)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def test_a_prosa_that_serves_this_folder_is_fine(port: int, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        finding = await doctor.port("127.0.0.1", port, tmp_path)
+    assert finding == Finding("address", Verdict.GOOD, f"Prosa is serving at http://127.0.0.1:{port} now.")
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["once used", "never used"])
+async def test_a_prosa_that_serves_another_folder_is_doubtful(left: bool, port: int, tmp_path: Path) -> None:
+    if left:
+        with locked(tmp_path):
+            pass
+    finding = await doctor.port("127.0.0.1", port, tmp_path)
+    assert finding.verdict is Verdict.DOUBTFUL
+    assert f"serving at http://127.0.0.1:{port}, but from another data folder." in finding.text
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("llama3.2", Verdict.GOOD), ("lama3.2", Verdict.DOUBTFUL)])
+async def test_a_model_that_its_provider_does_not_list_is_doubtful(
+    name: str, verdict: Verdict, port: int, tmp_path: Path
+) -> None:
+    model = ModelSettings(name=name, engine="openai", base_url=f"http://127.0.0.1:{port}/v1")
+    findings = [found async for found in doctor.examine(Settings(data_dir=tmp_path, local=False, models=(model,)))]
+    found = next(finding for finding in findings if finding.subject == f"model {name}")
+    assert found.verdict is verdict
+    assert verdict is Verdict.GOOD or found.text.endswith("lists: llama3.2:latest, qwen3.")
