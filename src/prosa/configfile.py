@@ -13,6 +13,16 @@ from prosa.core.errors import BadConfig
 _SYNTAX: Final = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 _HEADER: Final = re.compile(r"^\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]")
 
+MEANING: Final = {
+    "name": "1 to 64 characters without blanks",
+    "pool": "1 to 64 characters without blanks",
+    "fallback": "the name of another model",
+    "engine": "openai, local or scripted",
+    "base_url": "begins with http:// or https://, such as http://127.0.0.1:11434/v1",
+    "broker_url": "begins with amqp:// or amqps://",
+}
+"""What a setting takes, for a person, where the check itself could only show its pattern."""
+
 
 class ConfigFile(msgspec.Struct, frozen=True):
     """A file that was read. Where there is none, ``values`` is empty."""
@@ -28,6 +38,20 @@ class ConfigFile(msgspec.Struct, frozen=True):
             return _find(self.text, top, 1)
         header = _nth_header(self.text, top, keys[1]) or _find(self.text, top, 1)
         return _find(self.text, str(keys[2]), header + 1, otherwise=header) if len(keys) > 2 else header
+
+    def model(self, keys: Sequence[str | int]) -> str:
+        """Which model ``("models", 0, "engine")`` is about, for a person; empty where it is about none."""
+        if len(keys) < 2 or keys[0] != "models" or not isinstance(keys[1], int):
+            return ""
+        models = self.values.get("models")
+        written = models[keys[1]] if isinstance(models, list) and keys[1] < len(models) else None
+        name = written.get("name") if isinstance(written, dict) else None
+        return f"the model {name!r}" if isinstance(name, str) else f"the {_ordinal(keys[1] + 1)} model"
+
+
+def _ordinal(number: int) -> str:
+    teen = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def read(path: Path) -> ConfigFile:

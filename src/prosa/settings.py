@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from prosa import configfile
-from prosa.configfile import ConfigFile
+from prosa.configfile import MEANING, ConfigFile
 from prosa.core.errors import BadConfig
 from prosa.core.policy import Limits
 from prosa.redaction import HIDDEN, hidden
@@ -344,10 +344,15 @@ def _problem(detail: ErrorDetails, file: ConfigFile, sources: Mapping[str, str])
     keys = [*detail["loc"], *([where["index"], where["key"]] if "index" in where else [])]
     source = sources.get(str(keys[0]), "")
     place = f"{file.path}, line {file.line(keys)}" if source.startswith(str(file.path)) else source or "default"
-    name = ".".join(str(key) for key in keys)
+    model, key = file.model(keys), str(keys[-1])
+    owner = f" of {model}" if model else ""
     if detail["type"] == "extra_forbidden":
-        return f"{place}: there is no setting {name!r}.{_meant(str(keys[-1]), len(keys) > 1)} Correct or remove it."
-    return f"{place}: {name}: {detail['msg']}{_but(name, detail)}. Correct or remove it."
+        return f"{place}: there is no setting {key!r}{owner}.{_meant(key, bool(model))} Correct or remove it."
+    if detail["type"] == "missing":
+        return f"{place}: {model} has no {key}: add `{key}`: {MEANING[key]}."
+    name = model if model and len(keys) == 2 else key + owner
+    what = MEANING.get(key, detail["msg"]) if detail["type"] == "string_pattern_mismatch" else detail["msg"]
+    return f"{place}: {name}: {what}{_but(key, detail)}. Correct or remove it."
 
 
 def _but(name: str, detail: ErrorDetails) -> str:

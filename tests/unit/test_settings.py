@@ -193,12 +193,19 @@ def test_toml_that_ends_too_early_names_the_last_line(written: Written) -> None:
 @pytest.mark.parametrize(
     ("change", "line", "says"),
     [
-        (("openai", "opnai"), 7, "models.1.engine"),
-        (('engine = "openai"', 'engin = "openai"'), 7, "Did you mean 'engine'?"),
+        (("openai", "opnai"), 7, "engine of the model 'gpt': Input should be 'openai', 'local' or 'scripted', but"),
+        (('engine = "openai"', 'engin = "openai"'), 7, "no setting 'engin' of the model 'gpt'. Did you mean 'engine'?"),
+        (('engine = "openai"\n', ""), 5, "the model 'gpt' has no engine: add `engine`: openai, local or scripted."),
+        (('name = "gpt"\n', ""), 5, "the 2nd model has no name: add `name`: "),
+        (('name = "gpt"', 'name = "g p t"'), 6, "name of the model 'g p t': 1 to 64 characters without blanks, but"),
         (('base_url = "http://127.0.0.1:9100/v1"', ""), 5, "needs a base_url"),
         (('name = "gpt"', 'name = "gpt"\nfallback = "gone"'), 7, "no other model 'gone'"),
         (('name = "gpt"', 'name = "first"'), 6, "two models are called 'first'"),
-        (("http:", "ftp:"), 8, "base_url"),
+        (
+            ("http:", "ftp:"),
+            8,
+            "base_url of the model 'gpt': begins with http:// or https://, such as http://127.0.0.1:11434/v1, but",
+        ),
     ],
 )
 def test_an_error_in_the_second_model_names_its_own_line(
