@@ -5,16 +5,20 @@ import io
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from prosa.core import protocol
 from prosa.core.errors import NotSignedIn, Refused, Unavailable
-from prosa.core.protocol import Accepted, ClientMessage, Delta, Done, Send, Snapshot, Stop, Watch
+from prosa.core.protocol import Accepted, ClientMessage, Delta, Done, MessageView, Send, Snapshot, Stop, Watch
 from prosa.core.run import Finish, RunState, Usage
-from prosa.terminal.client import Server, follow, sign_in
+from prosa.terminal.chat import Conversation, recall
+from prosa.terminal.client import Past, Server, follow, sign_in
 from prosa.terminal.screen import Screen
 from prosa.terminal.transcript import Over, Turn
 
@@ -60,6 +64,7 @@ class FakeGateway:
         self.parts: list[Part] = []
         self.heard: list[ClientMessage] = []
         self.url = ""
+        self.past = Past("Steps", (), ())
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != "Bearer right":
@@ -68,6 +73,11 @@ class FakeGateway:
         await socket.prepare(request)
         await self.parts.pop(0)(Talk(socket, self.heard))
         return socket
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["chat"] != str(CHAT):
+            return web.json_response({"detail": "not found", "code": "not_found"}, status=404)
+        return web.Response(body=msgspec.json.encode(self.past), content_type="application/json")
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -82,6 +92,7 @@ async def gateway() -> AsyncIterator[FakeGateway]:
     app = web.Application()
     app.router.add_get("/api/ws", fake.socket)
     app.router.add_post("/api/auth/token", fake.token)
+    app.router.add_get("/api/chats/{chat}", fake.chat)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -94,9 +105,14 @@ async def gateway() -> AsyncIterator[FakeGateway]:
 class Paper(Screen):
     """A screen that keeps what was written."""
 
-    def __init__(self) -> None:
-        self.out, self.notes = io.StringIO(), io.StringIO()
-        super().__init__(source=io.StringIO(), out=self.out, notes=self.notes)
+    def __init__(self, watched: bool = False) -> None:
+        self.out, self.notes = (Tty(), Tty()) if watched else (io.StringIO(), io.StringIO())
+        super().__init__(source=Tty() if watched else io.StringIO(), out=self.out, notes=self.notes)
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 async def show(gateway: FakeGateway, *parts: Part) -> tuple[Over, str]:
@@ -210,12 +226,67 @@ async def test_signing_in_gives_a_token_or_says_why_not(gateway: FakeGateway) ->
         await sign_in(gateway.url, "ana", "correct")
 
 
+# ── going on with a chat ──
+
+
+def _message(number: int, parent: UUID, text: str, state: RunState) -> MessageView:
+    role: Literal["user", "assistant"] = "assistant" if number % 2 == 0 else "user"
+    run = RUN if role == "assistant" else None
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return MessageView(UUID(int=100 + number), CHAT, parent, role, text, state, number, now, run=run)
+
+
+def _conversation(gateway: FakeGateway, chat: UUID = CHAT) -> Conversation:
+    return Conversation(Server(gateway.url, "right"), chat, None, lambda: QUESTION, known=True)
+
+
+async def test_who_goes_on_with_a_chat_sees_its_title_and_what_was_said_last(gateway: FakeGateway) -> None:
+    said = (_message(1, CHAT, "How?", RunState.DONE), _message(2, UUID(int=101), TEXT, RunState.DONE))
+    gateway.past = Past("Steps", said, ())
+    watched, piped = Paper(watched=True), Paper()
+    await recall(_conversation(gateway), watched)
+    await recall(_conversation(gateway), piped)
+    assert watched.notes.getvalue() == "[Steps]\n"
+    assert watched.out.getvalue() == f"you> How?\n{TEXT}\n"
+    assert piped.out.getvalue() == ""
+
+
+async def test_who_goes_on_with_a_chat_sees_an_unfinished_answer_to_its_end(gateway: FakeGateway) -> None:
+    async def rest(talk: Talk) -> None:
+        assert await talk.hear() == Watch(CHAT, (RUN,))
+        await talk.snapshot(8)
+        await talk.text(8, len(TEXT))
+        await talk.done()
+
+    gateway.parts = [rest]
+    said = (_message(1, CHAT, "How?", RunState.DONE), _message(2, UUID(int=101), TEXT[:4], RunState.RUNNING))
+    gateway.past = Past("Steps", said, (RUN,))
+    paper = Paper(watched=True)
+    await recall(_conversation(gateway), paper)
+    assert paper.out.getvalue() == f"you> How?\n{TEXT}\n"
+
+
+async def test_a_chat_that_is_not_there_is_told(gateway: FakeGateway) -> None:
+    with pytest.raises(Refused, match="There is no chat"):
+        await recall(_conversation(gateway, UUID(int=9)), Paper())
+
+
 # ── the screen ──
 
 
-class Tty(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def test_an_interrupt_of_an_idle_prompt_clears_the_line_and_says_how_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed: list[str | type[BaseException]] = [KeyboardInterrupt, "hello", EOFError]
+
+    def line(_prompt: str) -> str:
+        told = typed.pop(0)
+        if isinstance(told, str):
+            return told
+        raise told
+
+    monkeypatch.setattr("builtins.input", line)
+    paper = Paper(watched=True)
+    assert list(paper.questions()) == ["hello"]
+    assert "[Ctrl-D leaves.]" in paper.notes.getvalue()
 
 
 def test_a_model_cannot_move_the_cursor_of_a_terminal_but_a_pipe_gets_its_text_as_it_is() -> None:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, assert_never
+from uuid import UUID
 
 import aiohttp
 import msgspec
@@ -23,6 +24,7 @@ PATIENCE_SECONDS: Final = 300.0
 """How long a lost server is asked again before the terminal gives up."""
 AGAIN_SECONDS: Final = 0.5
 NOT_SIGNED_IN_CODE: Final = 4401
+PAST_MESSAGES: Final = 100
 FRAME_BYTES: Final = 32 * 1024 * 1024
 NOT_SIGNED_IN: Final = "You are not signed in: the token is unknown or expired. Sign in again, or set PROSA_TOKEN."
 
@@ -62,6 +64,37 @@ async def sign_in(url: str, username: str, password: str) -> str:
     if response.status == 200:
         return msgspec.json.decode(answer, type=_Token).access_token
     raise _problem(answer, response.status)
+
+
+class Past(msgspec.Struct, frozen=True):
+    """A chat with its newest messages, oldest first, and the runs that have not ended."""
+
+    title: str
+    messages: tuple[protocol.MessageView, ...]
+    runs: tuple[UUID, ...]
+
+
+async def past(server: Server, chat: UUID) -> Past:
+    """What was said in a chat. Raises Refused where there is none, NotSignedIn, and Unavailable."""
+    headers = {"Authorization": f"Bearer {server.token}"}
+    timeout = aiohttp.ClientTimeout(total=30)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
+            http.get(f"{server.url}/api/chats/{chat}?limit={PAST_MESSAGES}") as response,
+        ):
+            answer = await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise _away(server.url) from error
+    match response.status:
+        case 200:
+            return msgspec.json.decode(answer, type=Past)
+        case 401 | 403:
+            raise NotSignedIn(NOT_SIGNED_IN)
+        case 404:
+            raise Refused(f"There is no chat {chat} of yours. Correct --chat, or leave it out to begin a new one.")
+        case _:
+            raise _problem(answer, response.status)
 
 
 async def follow(
@@ -210,5 +243,5 @@ def _problem(answer: bytes, status: int) -> ProsaError:
         problem = msgspec.json.decode(answer, type=_Problem)
     except msgspec.MsgspecError:
         problem = _Problem()
-    message = problem.detail or f"The server refused the sign-in with status {status}."
+    message = problem.detail or f"The server refused with status {status}."
     return Unavailable(message) if status >= 500 else Refused(message)

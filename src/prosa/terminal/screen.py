@@ -35,11 +35,22 @@ class Screen:
                 yield line
 
     def _typed(self) -> str | None:
+        """A line; empty where Ctrl-C gave it up, None at the end."""
         try:
             return input(PROMPT)
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             self._notes.write("\n")
             return None
+        except KeyboardInterrupt:
+            self._notes.write("\n")
+            self.note("Ctrl-D leaves.")
+            return ""
+
+    def question(self, text: str) -> None:
+        """A question of before, as it was typed; only for somebody who watches."""
+        if self.interactive:
+            self.answer(f"{PROMPT}{text}")
+            self.end()
 
     def answer(self, text: str) -> None:
         """A model's words are data: on a terminal they must not be able to move the cursor or set its title."""
