@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
 """Ask Prosa one question and print the answer as it comes, through lost connections. Needs: pip install websockets
 
-ask.py http://127.0.0.1:8000 USER PASSWORD QUESTION
-"""
+usage: ask.py http://127.0.0.1:8000 USER PASSWORD QUESTION"""
 
 import asyncio
 import http.client
 import json
 import sys
 import uuid
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 
-def sign_in(url, username, password):
-    server = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
-    body = json.dumps({"username": username, "password": password})
-    server.request("POST", "/api/auth/token", body, {"Content-Type": "application/json"})
-    answer = json.load(server.getresponse())
+def sign_in(url, login):
+    try:
+        server = http.client.HTTPConnection(url.partition("://")[2].strip("/"), timeout=30)
+        server.request("POST", "/api/auth/token", json.dumps(login), {"Content-Type": "application/json"})
+        answer = json.load(server.getresponse())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        sys.exit(f"There is no Prosa at {url} ({error}). Is `prosa serve` running there?")
     return answer.get("access_token") or sys.exit(answer["detail"])
 
 
@@ -55,5 +55,6 @@ async def ask(url, token, question):
             await asyncio.sleep(0.5)
 
 
-end = asyncio.run(ask(sys.argv[1], sign_in(*sys.argv[1:4]), sys.argv[4]))
+url, username, password, question = sys.argv[1:] if len(sys.argv) == 5 else sys.exit(__doc__)
+end = asyncio.run(ask(url, sign_in(url, {"username": username, "password": password}), question))
 sys.stdout.write(f"\n{json.dumps(end)}\n")
