@@ -178,6 +178,20 @@ async def test_the_example_with_curl_prints_the_events_to_the_end(docs_server: S
     assert frames[-1]["finish"] == "stop"
 
 
+@pytest.mark.parametrize("program", [(sys.executable, "ask.py"), ("sh", "ask.sh")], ids=["python", "curl"])
+async def test_an_example_says_how_it_is_used_and_what_went_wrong(
+    program: tuple[str, str], docs_server: Served
+) -> None:
+    command = (program[0], str(DOCS / "examples" / program[1]))
+    code, output = await _run(docs_server, *command)
+    assert code != 0
+    assert "usage: " in output
+    code, output = await _run(docs_server, *command, docs_server.base, "nobody", "wrong horse", "hello")
+    assert code == 1
+    assert "The username or the password is wrong." in output
+    assert "Traceback" not in output
+
+
 def test_the_example_in_python_is_short() -> None:
     assert len((DOCS / "examples" / "ask.py").read_text("utf-8").splitlines()) <= 60
 
