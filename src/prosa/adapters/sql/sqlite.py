@@ -5,13 +5,15 @@ A whole transaction is one hop to its thread. Through aiosqlite, which hops for 
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work
@@ -22,6 +24,7 @@ T = TypeVar("T")
 
 _BUSY_MS: Final = 10_000
 """For other processes that write: `prosa user`, a backup."""
+_AGAIN_MS: Final = 10
 _READERS: Final = 2
 
 
@@ -87,6 +90,21 @@ async def open_sqlite(
         await writer.close()
 
 
+def _log_ahead(cursor: DBAPICursor) -> None:
+    """Switch to the write-ahead log. On a new file two processes may do so at once, and for this one lock SQLite does
+    not wait by itself."""
+    for _ in range(_BUSY_MS // _AGAIN_MS):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_AGAIN_MS / 1000)
+        else:
+            return
+    cursor.execute("PRAGMA journal_mode = WAL")
+
+
 def _engine(url: URL, begin: str, size: int, *, foreign_keys: bool) -> Engine:
     connect = {"isolation_level": None, "check_same_thread": False}
     engine = create_engine(url, pool_size=size, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args=connect)
@@ -94,13 +112,10 @@ def _engine(url: URL, begin: str, size: int, *, foreign_keys: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout = {_BUSY_MS}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        _log_ahead(cursor)
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         cursor.close()
         entry.info["synced"] = True
 
