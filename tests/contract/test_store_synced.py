@@ -1,5 +1,8 @@
 """L1: what must be durable is synced when it returns; only checkpoints and heartbeats are not."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -61,3 +64,16 @@ async def test_accept_claim_finish_release_and_stop_are_synced_and_only_the_chec
     assert recorder.synced == [True] * 5
     await runs.checkpoint("wk-1", [])
     assert recorder.synced[-1] is False
+
+
+async def test_a_new_database_that_somebody_writes_at_that_moment_is_waited_for(tmp_path: Path) -> None:
+    """The switch to the write-ahead log meets a writer: SQLite refuses it at once, whatever its busy timeout."""
+    path = tmp_path / "prosa.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN IMMEDIATE")
+        async with open_database(f"sqlite:///{path}") as database, asyncio.TaskGroup() as group:
+            writing = group.create_task(database.write(_synchronous))
+            await asyncio.sleep(0.1)
+            other.execute("COMMIT")
+    assert writing.result() == FULL
