@@ -7,26 +7,24 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from prosa import configfile
+from prosa.catalog import BUILT_IN, ModelSettings, Name, Seconds, full_path
 from prosa.configfile import MEANING, ConfigFile
 from prosa.core.errors import BadConfig
 from prosa.core.policy import Limits
@@ -35,19 +33,10 @@ from prosa.redaction import HIDDEN, hidden
 PREFIX: Final = "PROSA_"
 CONFIG_VARIABLE: Final = "PROSA_CONFIG"
 CONFIG_NAME: Final = "prosa.toml"
-LOCAL: Final = "local"
-SCRIPTED: Final = "scripted"
 OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PROSA_TOKEN", "PROSA_URL"})
 """Variables with our prefix that are no settings of a server: the last two are read by ``prosa chat``."""
 
 SECRET: Final = frozenset({"metrics_token"})
-
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Name = Annotated[str, Field(pattern=r"^\S{1,64}$")]
-
-
-def _full_path(path: Path) -> Path:
-    return path.expanduser().absolute()
 
 
 def _split(value: object) -> object:
@@ -76,55 +65,6 @@ class Origin(msgspec.Struct, frozen=True):
     source: str
 
 
-class ModelSettings(BaseModel):
-    """One ``[[models]]`` of ``prosa.toml``: what a client may ask for, and who answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    name: Name
-    """What a client asks for."""
-    engine: Literal["openai", "local", "scripted"]
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]")] | None = None
-    """The address of an OpenAI-compatible server, with its ``/v1``."""
-    api_key_env: str | None = None
-    """The name of the variable that holds the key, never the key."""
-    model: str = ""
-    """What the provider calls it; by default the same as ``name``."""
-    continues: bool = False
-    """It goes on from an assistant prefix, so that a takeover need not start the text again."""
-    path: Annotated[Path, AfterValidator(_full_path)] | None = None
-    """A GGUF file for ``local``; by default the model that ships in a package."""
-    pool: Name = "default"
-    """The queue in which its runs wait: models that the same workers serve."""
-    slots: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Runs at once of its pool per worker; by default the setting ``slots``."""
-    system: str | None = None
-    """What the model is told before the conversation."""
-    first_token_seconds: Seconds = 60.0
-    between_tokens_seconds: Seconds = 30.0
-    context_tokens: Annotated[int, Field(ge=256)] | None = None
-    reply_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    fallback: Name | None = None
-    """The model that answers where this one fails before its first word."""
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if self.engine == "openai" and self.base_url is None:
-            raise PydanticCustomError("base_url", "the engine openai needs a base_url")
-        return self
-
-    @property
-    def provider_model(self) -> str:
-        return self.model or self.name
-
-
-BUILT_IN: Final = {
-    LOCAL: ModelSettings(name=LOCAL, engine="local", pool="local", slots=4, continues=True),
-    SCRIPTED: ModelSettings(name=SCRIPTED, engine="scripted", continues=True),
-}
-
-
 class Settings(BaseSettings):
     """Everything that an operator can set. The docstrings below are what ``prosa config`` explains."""
 
@@ -134,7 +74,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
-    data_dir: Annotated[Path, AfterValidator(_full_path)] = Path("data")
+    data_dir: Annotated[Path, AfterValidator(full_path)] = Path("data")
     """By default the folder ``data`` where the command is run: all commands of a checkout find the same one."""
     database_url: Annotated[str, AfterValidator(_with_driver)] = Field(default_factory=_in_data_dir)
     broker_url: Annotated[str, Field(pattern=r"^amqps?://")] | None = None
@@ -154,6 +94,18 @@ class Settings(BaseSettings):
     start_seconds: Seconds = 600.0
     run_seconds: Annotated[float, Field(gt=0, le=1500)] = 900.0
     """Well under the 30 minutes after which RabbitMQ takes an unacknowledged job away."""
+    worker_pools: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)] = ()
+    """The pools that this worker serves; none named: all."""
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    """How long a worker that is told to end lets its runs finish; then it gives them back."""
+    unready_seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
+    """How long a gateway that is told to end still takes connections while a load balancer learns of it."""
+    close_seconds: Annotated[float, Field(ge=0, le=600)] = 3.0
+    """The window over which it then spreads the closes of its sockets."""
+    probe_port: Annotated[int, Field(ge=0, le=65_535)] = 8001
+    """Where a worker answers probes and shows its metrics."""
+    database_connections: Annotated[int, Field(ge=1, le=1_000)] = 10
+    """Connections to PostgreSQL that each process keeps; under load it opens up to twice as many."""
     rate_limits: bool = True
     sign_up: Literal["open", "closed"] = "open"
     session_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
@@ -189,6 +141,15 @@ class Settings(BaseSettings):
             raise PydanticCustomError("no_model", "{what}", {"what": f"there is no such model{_list(names)}"})
         return name or names[0]
 
+    @field_validator("worker_pools")
+    @classmethod
+    def _known_pools(cls, pools: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = {model.pool for model in _offered(info.data)}
+        for name in pools:
+            if name not in known:
+                raise PydanticCustomError("pool", "{what}", {"what": f"no model is in the pool {name!r}{_list(known)}"})
+        return pools
+
     @property
     def catalog(self) -> tuple[ModelSettings, ...]:
         """Every model that may be asked for, the default first."""
@@ -197,12 +158,18 @@ class Settings(BaseSettings):
 
     @property
     def pools(self) -> dict[str, int]:
-        """The slots of each pool: the fewest that one of its models states, else the setting ``slots``."""
+        """The slots of each pool served: the fewest that one of its models states, else the setting ``slots``."""
         pools: dict[str, int] = {}
-        for model in self.catalog:
+        for model in self.served:
             slots = model.slots or self.slots
             pools[model.pool] = min(slots, pools.get(model.pool, slots))
         return pools
+
+    @property
+    def served(self) -> tuple[ModelSettings, ...]:
+        """The models of this worker's pools."""
+        pools = self.worker_pools
+        return tuple(model for model in self.catalog if not pools or model.pool in pools)
 
     @property
     def limits(self) -> Limits:
@@ -288,7 +255,7 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
 def _file(environ: Mapping[str, str]) -> ConfigFile:
     named = environ.get(CONFIG_VARIABLE)
     if named:
-        return configfile.read(_full_path(Path(named)))
+        return configfile.read(full_path(Path(named)))
     usual = Path(CONFIG_NAME).absolute()
     return configfile.read(usual) if usual.is_file() else ConfigFile(usual)
 

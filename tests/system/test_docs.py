@@ -23,12 +23,13 @@ from prosa.adapters import memory_bus
 from prosa.adapters.metrics import METRICS, PREFIX, Kind
 from prosa.adapters.scripted_engine import expected_reply
 from prosa.adapters.sql import database
+from prosa.catalog import BUILT_IN, LOCAL, ModelSettings
 from prosa.core import policy, protocol
 from prosa.core.errors import ProsaError
 from prosa.core.policy import Limits
 from prosa.gateway import edge, session, throttle, transport, websocket
 from prosa.gateway.problems import STATUS
-from prosa.settings import BUILT_IN, LOCAL, ModelSettings, Settings
+from prosa.settings import Settings
 from tests.system.harness import PASSWORD, Person, Served
 
 ROOT: Final = Path(__file__).parents[2]

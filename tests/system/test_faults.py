@@ -20,6 +20,7 @@ from prosa.adapters.sql.store import open_store
 from prosa.adapters.tokens import SystemTokens
 from prosa.app.access import Access
 from prosa.app.intake import Intake
+from prosa.catalog import ModelSettings
 from prosa.core import protocol
 from prosa.core.cursor import Cursor
 from prosa.core.errors import ModelUnreachable, Refused, Unavailable
@@ -29,7 +30,7 @@ from prosa.core.protocol import Regenerate, Send
 from prosa.core.run import Claimant, End, Finish, RunState
 from prosa.gateway.hub import Hub
 from prosa.ports import Engine
-from prosa.settings import ModelSettings, Settings
+from prosa.settings import Settings
 from prosa.testing import FaultyRuns, LossyBus
 from prosa.worker.runner import Runner
 from tests.reader import StrictReader

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from prosa import doctor
 from prosa.adapters.folder import locked
+from prosa.catalog import ModelSettings
 from prosa.doctor import Finding, Verdict
-from prosa.settings import ModelSettings, Settings
+from prosa.settings import Settings
 
 
 async def _info(_request: web.Request) -> web.Response:

@@ -49,6 +49,11 @@ class Sweeper:
         """How old a heartbeat must be. Zero for the only process on a locked data folder: all others are dead."""
         return 0.0 if self._alone else self._limits.lease_seconds
 
+    @property
+    def silent_seconds(self) -> float:
+        """Since this worker's last heartbeat that was written."""
+        return self._clock.monotonic() - self._seen
+
     async def beat(self, *, slots: int, draining: bool) -> None:
         """Say that this worker lives. Raises Unavailable."""
         await self._sweeps.heartbeat(self._outbox.name, slots=slots, draining=draining, alone=self._alone)

@@ -46,7 +46,8 @@
         ├── DataFolderInUse         data_folder_in_use
         ├── DataFolderUnusable      data_folder_unusable
         ├── PortTaken               port_taken
-        ├── SchemaOutdated          schema_outdated
+        ├── StoreRefused            store_refused      the database answers, and does not let us in
+        ├── SchemaOutdated          schema_outdated    missing, older or newer than this version's
         └── ModelFileMissing        model_file_missing
 """
 
@@ -253,6 +254,10 @@ class DataFolderUnusable(SetupError):
 
 class PortTaken(SetupError):
     code = "port_taken"
+
+
+class StoreRefused(SetupError):
+    code = "store_refused"
 
 
 class SchemaOutdated(SetupError):

@@ -109,6 +109,13 @@ class Hub:
             self.unwatch(run, member)
         self.members.leave(member)
 
+    async def dismiss(self, seconds: float) -> None:
+        """Close every socket as going away, spread over a window so that not all come back at once."""
+        members = self.members.all()
+        for member in members:
+            member.dismiss()
+            await self._clock.sleep(seconds / len(members))
+
     def announce(self, notice: BulletinNotice) -> None:
         """Collect a notice for this process's next bulletin."""
         self._notices.append(notice)

@@ -46,6 +46,10 @@ class Member(Protocol):
 
     def sign_out(self) -> None: ...
 
+    def dismiss(self) -> None:
+        """The gateway goes away: the client connects again, to another."""
+        ...
+
 
 class Members:
     """Who is connected to this gateway."""

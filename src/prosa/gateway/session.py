@@ -20,6 +20,7 @@ from prosa.core.work import Receipt
 NOT_SIGNED_IN: Final = 4401
 FORBIDDEN_ORIGIN: Final = 4403
 NO_OBJECT: Final = 1003
+GOING_AWAY: Final = 1012
 OVERLOADED: Final = 1013
 
 OUTBOX_MESSAGES: Final = 512
@@ -84,6 +85,9 @@ class Session:
 
     def sign_out(self) -> None:
         self.close(NOT_SIGNED_IN)
+
+    def dismiss(self) -> None:
+        self.close(GOING_AWAY)
 
     def close(self, code: int) -> None:
         """End the connection with this code; the first one stays."""

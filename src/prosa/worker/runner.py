@@ -73,6 +73,20 @@ class Runner:
     def slots(self) -> int:
         return sum(self._pools.values())
 
+    @property
+    def busy(self) -> int:
+        """Runs held now."""
+        return len(self._jobs)
+
+    @property
+    def draining(self) -> bool:
+        return self._drain.is_set()
+
+    @property
+    def beats(self) -> bool:
+        """Whether a heartbeat was written within the lease: else others take this worker for dead."""
+        return self._swept.is_set() and self._sweeper.silent_seconds < self._limits.lease_seconds
+
     def drain(self) -> None:
         """Take no more, let runs finish until the deadline, then give back what is left. ``run`` returns then."""
         self._drain.set()

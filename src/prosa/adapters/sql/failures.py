@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 from sqlalchemy import exc
 
-from prosa.core.errors import ProsaError, SchemaOutdated, StorageFull, StoreUnavailable
+from prosa.core.errors import ProsaError, SchemaOutdated, StorageFull, StoreRefused, StoreUnavailable
 
 _SQLITE_AWAY: Final = frozenset(
     {
@@ -30,6 +30,8 @@ _POSTGRES_FULL: Final = "53100"
 # Classes of SQLSTATE: connection, sign-in, no such database, rolled back, resources, not in the needed state,
 # operator, system. And by itself: a server that only reads.
 _POSTGRES_AWAY: Final = ("08", "28", "3D", "40", "53", "55", "57", "58", "25006", "XX")
+# Sign-in, no such database, no permission.
+_POSTGRES_REFUSED: Final = ("28", "3D", "42501")
 _POSTGRES_NO_TABLE: Final = ("42P01", "42703")
 
 
@@ -77,6 +79,17 @@ def _postgres(error: BaseException) -> ProsaError | None:
     cause = error.__cause__
     lost = isinstance(cause, OSError | asyncpg.InterfaceError) or isinstance(error, ConnectionError)
     return _away(error) if lost or state.startswith(_POSTGRES_AWAY) else None
+
+
+def refusal(error: StoreUnavailable) -> StoreRefused | None:
+    """Why a database that answers does not let us in; None where waiting may help."""
+    cause = error.__cause__
+    said = cause.orig if isinstance(cause, exc.DBAPIError) else cause
+    state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None) or ""
+    if not state.startswith(_POSTGRES_REFUSED):
+        return None
+    way = "Correct PROSA_DATABASE_URL, or make the role and the database."
+    return StoreRefused(f"The database refuses us: {_reason(said)}. {way}")
 
 
 def _away(error: BaseException | None) -> StoreUnavailable:

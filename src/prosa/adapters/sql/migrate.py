@@ -9,7 +9,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from prosa.adapters.sql.failures import refusal
 from prosa.adapters.sql.opening import open_database
+from prosa.core.errors import SchemaOutdated, StoreUnavailable
 
 SCRIPTS: Final = Path(__file__).parents[2] / "migrations"
 _LOCK: Final = 0x50524F5341
@@ -24,6 +26,31 @@ async def current(url: str) -> str | None:
     """The database's version; None for one that was never migrated. Raises StoreUnavailable."""
     async with open_database(url, pool_size=1) as database:
         return await database.read(_current)
+
+
+async def verify(url: str) -> None:
+    """Return when the database can be used by this version.
+
+    Raises StoreUnavailable where it is away, StoreRefused where it does not let us in, and SchemaOutdated.
+    """
+    try:
+        found = await current(url)
+    except StoreUnavailable as error:
+        raise refusal(error) or error from error
+    if found is None:
+        raise SchemaOutdated("The database is empty. Run `prosa migrate` once, then start again.")
+    if found == head():
+        return
+    if found in versions():
+        raise SchemaOutdated(f"The database's schema is {found}, this Prosa needs {head()}. Run `prosa migrate`.")
+    raise SchemaOutdated(
+        f"The database's schema is {found}, which this Prosa does not know: it is newer. Start the newer version."
+    )
+
+
+def versions() -> frozenset[str]:
+    """All that this Prosa knows."""
+    return frozenset(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
 
 
 async def migrate(url: str, version: str = "head") -> None:

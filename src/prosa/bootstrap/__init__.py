@@ -1,0 +1,23 @@
+"""The composition root: settings → adapters → use-cases → gateway and worker. Only this room names implementations."""
+
+from prosa.bootstrap.embedded import serve
+from prosa.bootstrap.engines import engines
+from prosa.bootstrap.foundation import Common
+from prosa.bootstrap.gateway import SOCKETS_A_USER, make_hub, make_intake
+from prosa.bootstrap.server import OPEN_FILES
+from prosa.bootstrap.upkeep import accounts, migrate, store_check
+from prosa.bootstrap.worker import make_worker
+
+__all__ = [
+    "OPEN_FILES",
+    "SOCKETS_A_USER",
+    "Common",
+    "accounts",
+    "engines",
+    "make_hub",
+    "make_intake",
+    "make_worker",
+    "migrate",
+    "serve",
+    "store_check",
+]

@@ -1,0 +1,135 @@
+"""A process's HTTP server, and the sockets on which it listens."""
+
+import errno
+import resource
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import structlog
+import uvicorn
+
+from prosa.bootstrap.foundation import VERSION
+from prosa.core.errors import BadConfig, PortTaken
+from prosa.gateway.transport import SmallBuffers
+from prosa.settings import Settings
+
+log = structlog.get_logger()
+
+STALLED_MS: Final = 60_000
+BACKLOG: Final = 2048
+OPEN_FILES: Final = 65_536
+GRACE_SECONDS: Final = 5
+
+
+class Server(uvicorn.Server):
+    """Says where it is when it can be reached, and leaves signals to whoever owns the process.
+
+    uvicorn raises a signal again when its sockets are closed, which would end the process before its worker has
+    given back what it holds.
+    """
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            where = address_of(listener)
+            log.info("prosa.ready", address=where, version=VERSION)
+            if self._greeting:
+                sys.stdout.write(self._greeting.format(address=where) + "\n")
+                sys.stdout.flush()
+
+    def stop_listening(self) -> None:
+        """Take no more connections; those that are there stay."""
+        for server in self.servers:
+            server.close()
+
+
+def server(settings: Settings, app: Callable[..., object], greeting: str = "") -> Server:
+    """``greeting`` is printed when the server can be reached; ``{address}`` in it is where."""
+    config = uvicorn.Config(
+        app,
+        ws=SmallBuffers,
+        ws_max_size=settings.limits.frame_bytes,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=30,
+    )
+    return Server(config, greeting)
+
+
+def address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/"
+
+
+@contextmanager
+def listening(host: str, port: int, inherited: Sequence[int] = ()) -> Iterator[list[socket.socket]]:
+    """The sockets to serve on: those inherited from whoever started this process, else one of our own.
+
+    Raises PortTaken, and BadConfig for an inherited descriptor that is no listening socket.
+    """
+    with ExitStack() as stack:
+        if inherited:
+            yield [stack.enter_context(_inherited(descriptor)) for descriptor in inherited]
+        else:
+            yield [stack.enter_context(bound(host, port))]
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    try:
+        found = socket.socket(fileno=descriptor)
+        listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise BadConfig(f"--fd {descriptor} is no socket of this process: {error.strerror}. Leave it out.") from error
+    if not listens:
+        raise BadConfig(f"--fd {descriptor} is a socket that does not listen. Leave it out.")
+    found.setblocking(False)
+    return found
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections give up on peers that stopped. Raises PortTaken."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise PortTaken(f"Prosa cannot listen on {host}: {error.strerror}. Give another --host.") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _taken(host, port, error) from error
+    return listener
+
+
+def _taken(host: str, port: int, error: OSError) -> PortTaken:
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(f"Port {port} on {host} is taken by another program. Stop it, or give another --port.")
+    return PortTaken(f"Prosa cannot listen on {host}:{port}: {error.strerror}. Give another --host or --port.")
+
+
+def raise_open_files() -> None:
+    """Each socket is an open file, and the usual soft limit of 1,024 is meant for other programs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,43 @@
+"""What the command line does without a server: the schema, accounts, and what the doctor asks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prosa.adapters.passwords import Argon2Passwords
+from prosa.adapters.sql import migrate as schema
+from prosa.adapters.sql.store import open_store
+from prosa.adapters.tokens import SystemTokens
+from prosa.app.accounts import Accounts
+from prosa.bootstrap.gateway import account_options
+from prosa.settings import Settings
+
+
+def migrate(settings: Settings) -> str:
+    """Bring the database's schema to this version; one sentence of what was done."""
+    return asyncio.run(_migrate(settings))
+
+
+async def store_check(settings: Settings) -> str:
+    """One sentence of how the database does, for the doctor. Raises Unavailable, StoreRefused and SchemaOutdated."""
+    await schema.verify(settings.database_url)
+    async with open_store(settings.database_url) as store:
+        counts = await store.reads.counts()
+    return f"The database answers, its schema is {schema.head()}, and {sum(counts.values())} runs wait for their end."
+
+
+@asynccontextmanager
+async def accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    """The accounts, for the command line. The schema is brought up to date first, so that it works before a start."""
+    if settings.embedded_database:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    await schema.migrate(settings.database_url)
+    async with open_store(settings.database_url) as store, Argon2Passwords() as passwords:
+        yield Accounts(store.users, store.sign_ins, passwords, SystemTokens(), account_options(settings))
+
+
+async def _migrate(settings: Settings) -> str:
+    before = await schema.current(settings.database_url)
+    await schema.migrate(settings.database_url)
+    after = schema.head()
+    return f"The schema is {after} already." if before == after else f"The schema went from {before} to {after}."
