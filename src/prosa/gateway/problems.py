@@ -72,6 +72,7 @@ STATUS: Final[Mapping[str, int]] = {
     "data_folder_in_use": 500,
     "data_folder_unusable": 500,
     "port_taken": 500,
+    "store_refused": 500,
     "schema_outdated": 500,
     "model_file_missing": 500,
     # What only HTTP can refuse.
