@@ -13,6 +13,7 @@ from uuid import UUID
 
 from prosa.core.account import Account, SignIn, User
 from prosa.core.chat import Chat, History, Message, Page
+from prosa.core.classic import Opened
 from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.core.model import Chunk, Prompt
 from prosa.core.policy import Limits
@@ -60,12 +61,9 @@ class Passwords(Protocol):
 
 
 class Engine(Protocol):
-    """A language model.
-
-    ``stream`` yields pieces in order and one Finished at the end; a piece never repeats the prefix. It
-    raises only EngineFailed; before the first piece an engine may try again by itself. Leaving the context or
-    cancelling its reader cancels the model at once. ``continues``: it can go on from a prefix.
-    """
+    """A language model. ``stream`` yields pieces in order and one Finished at the end; a piece never repeats the
+    prefix. It raises only EngineFailed; before the first piece an engine may try again by itself. Leaving the context
+    or cancelling its reader cancels the model at once. ``continues``: it can go on from a prefix."""
 
     @property
     def continues(self) -> bool: ...
@@ -97,7 +95,6 @@ class Delivery(Protocol):
 
 class Bus(Protocol):
     """What makes things fast; everything on it may be lost, for the store is the truth (L6).
-
     ``dispatch``, ``send`` and ``announce`` hand over and return at once: they never wait, never raise, and drop where
     their bounded buffers are full (jobs: the newest; mail: the oldest). Mail to one address arrives in the order in
     which one process sent it, at most once; a bulletin keeps its place among the sender's mail.
@@ -131,9 +128,7 @@ class Runs(Protocol):
 
     async def accept(self, ask: Ask, limits: Limits) -> Receipt:
         """Store message, empty reply and run. Idempotency comes before every limit.
-
-        Raises IdConflict, NotFound, NotEnded (parent of a regenerate still runs), TooManyWaiting.
-        """
+        Raises IdConflict, NotFound, NotEnded (parent of a regenerate still runs), TooManyWaiting."""
         ...
 
     async def claim(
@@ -142,10 +137,8 @@ class Runs(Protocol):
         """Take a queued run, or a running one whose worker's heartbeat is over, or one that this claim has already.
 
         ``continues`` are the models that can go on from saved text; for another the saved text is cleared in the
-        same update, so that no reader takes it for a part of the new attempt (L4).
-
-        None: there is nothing to take (it ended, somebody else has it, or it crashed too often and ended now).
-        A takeover counts a crash (policy.crashed).
+        same update, so that no reader takes it for a part of the new attempt (L4). A takeover counts a crash
+        (policy.crashed). None: there is nothing to take: it ended, another has it, or it crashed too often and ended.
         """
         ...
 
@@ -163,9 +156,7 @@ class Runs(Protocol):
 
     async def stop(self, user: UUID, run: UUID, limits: Limits) -> tuple[Row, tuple[Job, ...]]:
         """End a waiting or queued run at once; record the wish on a running one; change nothing on one that is over.
-
-        Returns the run as it is now and the runs that were promoted. Raises NotFound.
-        """
+        Returns the run as it is now and the runs that were promoted. Raises NotFound."""
         ...
 
 
@@ -183,9 +174,7 @@ class Sweeps(Protocol):
 
     async def undispatched(self, pool: str, ready: int, limits: Limits) -> Sequence[Job]:
         """Queued runs whose last dispatch is too long ago (policy.redispatch_after); marks them as dispatched now.
-
-        Oldest first, and at most (queued rows of the pool − ``ready``), the jobs that still lie in its queue.
-        """
+        Oldest first, and at most (queued rows of the pool − ``ready``), the jobs that still lie in its queue."""
         ...
 
     async def promote(self, limits: Limits, limit: int) -> Sequence[Job]:
@@ -193,10 +182,8 @@ class Sweeps(Protocol):
         ...
 
     async def expire(self, limits: Limits, limit: int) -> Sequence[Row]:
-        """Fail runs past their deadline to start (no_worker) or to end (timeout).
-
-        A running one gets a higher attempt: its reader may have seen text that was not saved (L4).
-        """
+        """Fail runs past their deadline to start (no_worker) or to end (timeout). A running one gets a higher attempt:
+        its reader may have seen text that was not saved (L4)."""
         ...
 
     async def prune(self, before_seconds: float) -> None:
@@ -243,6 +230,21 @@ class Chats(Protocol):
 
     async def delete(self, user: UUID, chat: UUID) -> tuple[Chat, Sequence[UUID]]:
         """Hide the chat; returns it and its unfinished runs, which the caller stops."""
+        ...
+
+
+class Classic(Protocol):
+    """Replies owed to the classic socket: of questions that accept marked. What may not be opened raises NotFound:
+    an unknown or deleted chat, or that of a disabled user. A chat's replies are told in the order of their ordinal."""
+
+    async def enter(self, chat: UUID) -> Opened: ...
+
+    async def next(self, chat: UUID, after: int) -> Row | None:
+        """The first owed reply behind the ordinal ``after``, over or not, told or not."""
+        ...
+
+    async def tell(self, chat: UUID, ordinal: int) -> None:
+        """All owed replies up to ``ordinal`` were sent to somebody. Raises nothing for one that is told already."""
         ...
 
 

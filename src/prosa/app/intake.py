@@ -48,6 +48,14 @@ class Intake:
         """
         return await self._accept(user, message, run, origin)
 
+    async def classic(self, user: UUID, chat: UUID, text: str, *, origin: str | None = None) -> Receipt:
+        """Store a question whose reply the classic socket owes. Each call is a new one: its frames name no message.
+
+        Raises what ``send`` raises.
+        """
+        message = Send(self._tokens.uuid(), chat, text)
+        return await self._accept(user, message, None, origin, classic=True)
+
     async def regenerate(
         self, user: UUID, message: Regenerate, *, run: UUID | None = None, origin: str | None = None
     ) -> Receipt:
@@ -64,9 +72,12 @@ class Intake:
             self._announce(Over(run, row.chat, user))
         return row
 
-    async def _accept(self, user: UUID, message: Send | Regenerate, run: UUID | None, origin: str | None) -> Receipt:
+    async def _accept(
+        self, user: UUID, message: Send | Regenerate, run: UUID | None, origin: str | None, *, classic: bool = False
+    ) -> Receipt:
         refusal = self._refusal(message)
         ask = self._ask(user, message, None if refusal else message.model, run)
+        ask = msgspec.structs.replace(ask, classic=True) if classic else ask
         receipt = await (self._runs.accept(ask, self._limits) if refusal is None else self._known(ask, refusal))
         if not receipt.repeated:
             self._metrics.count("accepted_total", model=ask.model)

@@ -33,6 +33,8 @@ class Ask(msgspec.Struct, frozen=True):
     start_seconds: float
     known: bool = False
     """Only what was accepted before is meant: as a new message it would be refused."""
+    classic: bool = False
+    """The classic socket owes the reply to whoever connects to the chat (ports.Classic)."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The store: one database behind the ports Runs, Sweeps, Reads, Chats, Users and SignIns."""
+"""The store: one database behind the ports Runs, Sweeps, Reads, Chats, Users, SignIns and Classic."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,11 +7,12 @@ import msgspec
 
 from prosa.adapters.sql.accounts import SqlSignIns, SqlUsers
 from prosa.adapters.sql.chats import SqlChats
+from prosa.adapters.sql.classic import SqlClassic
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.reads import SqlReads
 from prosa.adapters.sql.runs import SqlRuns
 from prosa.adapters.sql.sweeps import SqlSweeps
-from prosa.ports import Chats, Reads, Runs, SignIns, Sweeps, Users
+from prosa.ports import Chats, Classic, Reads, Runs, SignIns, Sweeps, Users
 
 
 class Store(msgspec.Struct, frozen=True):
@@ -23,6 +24,7 @@ class Store(msgspec.Struct, frozen=True):
     chats: Chats
     users: Users
     sign_ins: SignIns
+    classic: Classic
 
 
 @asynccontextmanager
@@ -40,4 +42,5 @@ async def open_store(url: str, *, pool_size: int = 10) -> AsyncIterator[Store]:
             chats=SqlChats(database),
             users=SqlUsers(database),
             sign_ins=SqlSignIns(database),
+            classic=SqlClassic(database),
         )

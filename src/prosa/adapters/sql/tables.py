@@ -144,6 +144,17 @@ _partial("ix_runs_queued", "state = 'queued'", "pool", "queued_at", "id")
 _partial("ix_runs_running", "state = 'running'", "worker")
 _partial("ix_runs_done", "state = 'done'", "pool", "ended_at")
 
+# The replies to questions of the classic socket: a table of its own, so that no other run carries a column or an index
+# for it. ``told_at`` is empty until the reply was sent.
+classic_replies: Final = Table(
+    "classic_replies",
+    metadata,
+    Column("chat_id", Id(), primary_key=True),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("told_at", Moment()),
+    ForeignKeyConstraint(["chat_id", "ordinal"], ["runs.chat_id", "runs.ordinal"]),
+)
+
 workers: Final = Table(
     "workers",
     metadata,
