@@ -319,7 +319,7 @@ async def test_a_delay_makes_every_chunk_late_and_keeps_the_order(scene: Scene) 
     assert loop.time() - begun >= 0.045  # uvloop's clock counts milliseconds
     await server.send(b"back")
     assert await client.receive(4) == b"back"
-    assert 0.095 <= loop.time() - begun < 1
+    assert 0.095 <= loop.time() - begun < 5
 
 
 @on_both_loops
