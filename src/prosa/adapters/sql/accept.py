@@ -1,13 +1,14 @@
 """Accept: one transaction that stores a question, its empty reply and their run (L1, L5, L9, L10)."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Float, Integer, Text, and_, bindparam, func, insert, select, update
 
 from prosa.adapters.sql.chats import DELETED
-from prosa.adapters.sql.columns import Now
+from prosa.adapters.sql.classic import owe
+from prosa.adapters.sql.columns import Id, Now
 from prosa.adapters.sql.insertion import insert_new
 from prosa.adapters.sql.places import position_of
 from prosa.adapters.sql.rows import Record, is_in, live, own_row, unfinished
@@ -16,6 +17,7 @@ from prosa.adapters.sql.tables import chats, messages, runs
 from prosa.core.chat import Role
 from prosa.core.errors import IdConflict, NotEnded, NotFound, TooManyWaiting
 from prosa.core.policy import Limits
+from prosa.core.relay import Row
 from prosa.core.run import RunState
 from prosa.core.work import Ask, Receipt
 
@@ -39,14 +41,60 @@ _counts: Final = select(
     func.count().filter(is_in(RunState.WAITING)).label("waiting"),
     func.count().filter(runs.c.chat_id == bindparam("chat")).label("chat"),
 ).where(runs.c.user_id == bindparam("user"), unfinished)
+_newest: Final = (
+    select(messages.c.id)
+    .where(messages.c.chat_id == chats.c.id, messages.c.role == Role.ASSISTANT)
+    .order_by(messages.c.ordinal.desc())
+    .limit(1)
+)
+_last_here: Final = select(func.max(messages.c.ordinal)).where(messages.c.chat_id == chats.c.id)
+_taken: Final = select(messages.c.id).where(messages.c.chat_id == chats.c.id, messages.c.id == bindparam("message"))
+_own_chat: Final = select(
+    _newest.scalar_subquery().label("newest"),
+    _last_here.scalar_subquery().label("last"),
+    _taken.exists().label("taken"),
+).where(chats.c.id == bindparam("chat"), chats.c.user_id == bindparam("user"), chats.c.status != DELETED)
+_last: Final = select(func.max(messages.c.ordinal)).where(messages.c.chat_id == bindparam("chat"))
+_one_reply: Final = select(messages.c.id).where(
+    messages.c.chat_id == bindparam("chat"), messages.c.role == Role.ASSISTANT, messages.c.id == bindparam("reply")
+)
+
+
+def _id(name: str) -> BindParameter[UUID]:
+    """Of several rows only the first lends its columns' types to its parameters."""
+    return bindparam(name, type_=Id())
+
+
+_here: Final[dict[str, Any]] = {"chat_id": _id("chat"), "ordinal": bindparam("ordinal", type_=Integer)}
+_reply: Final = {
+    **_here,
+    "id": _id("reply"),
+    "parent_id": _id("question"),
+    "role": Role.ASSISTANT,
+    "text": "",
+}
+_question: Final = {
+    **_here,
+    "id": _id("question"),
+    "parent_id": _id("parent"),
+    "role": Role.USER,
+    "text": bindparam("asked", type_=Text),
+}
+_insert_reply: Final = insert(messages).values(_reply)
+_insert_pair: Final = insert(messages).values([_question, _reply])
+_insert_run: Final = insert(runs)
+_insert_queued: Final = insert(runs).values(queued(bindparam("patience", type_=Float)))
+_touch: Final = update(chats).where(chats.c.id == bindparam("chat")).values(updated_at=Now())
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where a new run goes: the question it answers, that question's parent, and whether the chat is new."""
+    """Where a new run goes: the question it answers, and that question's parent."""
 
     chat: UUID
     question: UUID
     parent: UUID | None
+    last: int
+    """The ordinal of the chat's newest messages."""
     created: bool = False
 
 
@@ -61,8 +109,7 @@ def accept(tx: Connection, ask: Ask, limits: Limits) -> Receipt:
         raise NotFound(f"There is no message {ask.id} of yours.")
     place = _regenerated(tx, ask) if ask.text is None else _sent(tx, ask)
     state = _state(tx, ask, place.chat, limits)
-    _store(tx, ask, place, state)
-    row = own_row(tx, ask.user, ask.run)
+    row = _store(tx, ask, place, state)
     return Receipt(row, place.question, position_of(tx, ask.run), created=place.created)
 
 
@@ -97,34 +144,30 @@ def _sent(tx: Connection, ask: Ask) -> _Place:
     """A question under the parent, in a chat of the user's or a new one."""
     if ask.chat is None:
         raise NotFound("A message needs a chat. Name one.")
-    if _create_chat(tx, ask, ask.chat):
-        if ask.parent not in (None, ask.chat):
-            raise _unknown_reply(ask.parent)
-        return _Place(ask.chat, ask.id, None, created=True)
-    own = (chats.c.id == ask.chat, chats.c.user_id == ask.user, chats.c.status != DELETED)
-    if tx.execute(select(chats.c.id).where(*own)).first() is None:
-        raise NotFound(f"There is no chat {ask.chat} of yours. Begin a new one.")
-    taken = select(messages.c.id).where(messages.c.chat_id == ask.chat, messages.c.id == ask.id)
-    if tx.execute(taken).first() is not None:
+    own = tx.execute(_own_chat, {"chat": ask.chat, "user": ask.user, "message": ask.id}).first()
+    if own is None:
+        return _begun(tx, ask, ask.chat)
+    if own.taken:
         raise _conflict(ask)
-    return _Place(ask.chat, ask.id, _parent(tx, ask.chat, ask.parent))
+    parent = own.newest if ask.parent is None else _parent(tx, ask.chat, ask.parent)
+    return _Place(ask.chat, ask.id, parent, own.last or 0)
 
 
-def _create_chat(tx: Connection, ask: Ask, chat: UUID) -> bool:
-    """False where the id is taken, by whomever: two users may make the same one up at the same time."""
+def _begun(tx: Connection, ask: Ask, chat: UUID) -> _Place:
+    """In a chat that is made for it. An id that is taken is somebody else's chat, or a deleted one."""
     title = " ".join((ask.text or "").split())[:_TITLE_CHARACTERS].rstrip()
-    return insert_new(tx, chats, {"id": chat, "user_id": ask.user, "title": title})
+    if not insert_new(tx, chats, {"id": chat, "user_id": ask.user, "title": title}):
+        raise NotFound(f"There is no chat {chat} of yours. Begin a new one.")
+    if ask.parent not in (None, chat):
+        raise _unknown_reply(ask.parent)
+    return _Place(chat, ask.id, None, 0, created=True)
 
 
-def _parent(tx: Connection, chat: UUID, asked: UUID | None) -> UUID | None:
-    """The asked parent, or else the newest reply. The chat itself as parent: the root, before the first message."""
-    replies = select(messages.c.id).where(messages.c.chat_id == chat, messages.c.role == Role.ASSISTANT)
-    if asked is None:
-        found: UUID | None = tx.execute(replies.order_by(messages.c.ordinal.desc()).limit(1)).scalar()
-        return found
+def _parent(tx: Connection, chat: UUID, asked: UUID) -> UUID | None:
+    """The asked reply of the chat. The chat itself as parent: the root, before the first message."""
     if asked == chat:
         return None
-    if tx.execute(replies.where(messages.c.id == asked)).first() is None:
+    if tx.execute(_one_reply, {"chat": chat, "reply": asked}).first() is None:
         raise _unknown_reply(asked)
     return asked
 
@@ -138,7 +181,8 @@ def _regenerated(tx: Connection, ask: Ask) -> _Place:
         raise _unknown_reply(ask.parent)
     if found.ended_at is None:
         raise NotEnded(f"The reply {ask.parent} is still being written. Stop it, or wait for its end.")
-    return _Place(found.chat_id, found.message_id, None)
+    last = tx.execute(_last, {"chat": found.chat_id}).scalar()
+    return _Place(found.chat_id, found.message_id, None, last or 0)
 
 
 def _unknown_reply(reply: UUID | None) -> NotFound:
@@ -155,16 +199,40 @@ def _state(tx: Connection, ask: Ask, chat: UUID, limits: Limits) -> RunState:
     return RunState.WAITING
 
 
-def _store(tx: Connection, ask: Ask, place: _Place, state: RunState) -> None:
-    last = select(func.max(messages.c.ordinal)).where(messages.c.chat_id == place.chat)
-    ordinal = (tx.execute(last).scalar() or 0) + 1
-    here = {"chat_id": place.chat, "ordinal": ordinal}
-    question = {**here, "id": ask.id, "parent_id": place.parent, "role": Role.USER, "text": ask.text}
-    reply = {**here, "id": ask.reply, "parent_id": place.question, "role": Role.ASSISTANT, "text": ""}
-    tx.execute(insert(messages), [reply] if ask.text is None else [question, reply])
-    tx.execute(insert(runs).values(_run(ask, place, state, ordinal)))
+def _store(tx: Connection, ask: Ask, place: _Place, state: RunState) -> Row:
+    """Question, empty reply and run, at the end of their chat; the run as it now stands."""
+    ordinal = place.last + 1
+    here = {"chat": place.chat, "ordinal": ordinal, "reply": ask.reply, "question": place.question}
+    if ask.text is None:
+        tx.execute(_insert_reply, here)
+    else:
+        tx.execute(_insert_pair, {**here, "parent": place.parent, "asked": ask.text})
+    tx.execute(_insert_queued if state is RunState.QUEUED else _insert_run, _run(ask, place, state, ordinal))
+    if ask.classic:
+        owe(tx, place.chat, ordinal)
     if not place.created:
-        tx.execute(update(chats).where(chats.c.id == place.chat).values(updated_at=Now()))
+        tx.execute(_touch, {"chat": place.chat})
+    return _row(ask, place, state, ordinal)
+
+
+def _row(ask: Ask, place: _Place, state: RunState, ordinal: int) -> Row:
+    """What reading the new run would give."""
+    return Row(
+        run=ask.run,
+        chat=place.chat,
+        user=ask.user,
+        reply=ask.reply,
+        request=ask.id,
+        pool=ask.pool,
+        model=ask.model,
+        ordinal=ordinal,
+        state=state,
+        attempt=0,
+        claim=None,
+        worker=None,
+        text="",
+        end=None,
+    )
 
 
 def _run(ask: Ask, place: _Place, state: RunState, ordinal: int) -> dict[str, object]:
@@ -184,6 +252,4 @@ def _run(ask: Ask, place: _Place, state: RunState, ordinal: int) -> dict[str, ob
         "start_seconds": ask.start_seconds,
         "state": state,
     }
-    if state is RunState.QUEUED:
-        values |= queued(ask.start_seconds)
-    return values
+    return {**values, "patience": ask.start_seconds} if state is RunState.QUEUED else values

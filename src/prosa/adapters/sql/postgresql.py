@@ -1,19 +1,21 @@
 """PostgreSQL: a pool of asyncpg connections."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import URL, Connection, PoolProxiedConnection, event, exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work
-from prosa.adapters.sql.failures import mapped
+from prosa.adapters.sql.failures import mapped, translated
+from prosa.core.errors import StoreUnavailable
 
 T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
+ANSWERED: Final = "prosa_answered"
 
 
 class PostgresDatabase(Database):
@@ -27,8 +29,7 @@ class PostgresDatabase(Database):
 
     async def read(self, work: Work[T]) -> T:
         with mapped():
-            async with self._reads.connect() as connection:
-                return await connection.run_sync(work)
+            return await _retried(self._reads.connect, work)
 
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -48,9 +49,40 @@ class PostgresDatabase(Database):
             answer.cancel()  # no effect on an answer; nobody waits for a job that was itself cancelled
 
     async def _transact(self, work: Work[T], *, synced: bool) -> T:
+        engine = self._synced if synced else self._unsynced
         with mapped():
-            async with (self._synced if synced else self._unsynced).begin() as connection:
-                return await connection.run_sync(work)
+            return await _retried(engine.begin, work)
+
+
+class _DeadConnection(Exception):
+    """A connection from the pool died before its server answered anything on it."""
+
+
+async def _retried(connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]], work: Work[T]) -> T:
+    """Do the work once more where its connection had died in the pool: nothing of it can have been done."""
+    try:
+        return await _done(connect, work)
+    except _DeadConnection:
+        return await _done(connect, work, again=False)
+
+
+async def _done(
+    connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]], work: Work[T], *, again: bool = True
+) -> T:
+    async with connect() as connection:
+        info = (await connection.get_raw_connection()).info
+        info[ANSWERED] = False
+        try:
+            return await connection.run_sync(work)
+        except exc.DBAPIError as error:
+            if again and not info[ANSWERED] and _lost(error):
+                await connection.invalidate()
+                raise _DeadConnection from error
+            raise
+
+
+def _lost(error: exc.DBAPIError) -> bool:
+    return error.connection_invalidated or isinstance(translated(error), StoreUnavailable)
 
 
 @asynccontextmanager
@@ -70,8 +102,18 @@ def _engine(url: URL, size: int) -> AsyncEngine:
         "server_settings": {"application_name": "prosa", "jit": "off"},
     }
     engine = create_async_engine(
-        url, pool_size=size, max_overflow=size, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=connect
+        url, pool_size=size, max_overflow=size, pool_timeout=WAIT_SECONDS, connect_args=connect
     )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def living(connection: PoolProxiedConnection, *_: object) -> None:
+        """Replace a connection that its server closed while it lay in the pool; nobody asks the server for it."""
+        if connection.driver_connection is None or connection.driver_connection.is_closed():
+            raise exc.DisconnectionError
+
+    @event.listens_for(engine.sync_engine, "after_cursor_execute")
+    def answered(connection: Connection, *_: object) -> None:
+        connection.info[ANSWERED] = True
 
     @event.listens_for(engine.sync_engine, "begin")
     def start(connection: Connection) -> None:

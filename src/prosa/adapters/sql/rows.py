@@ -34,7 +34,7 @@ _end_columns: Final = (
 )
 end_columns: Final = (runs.c.state, *_end_columns)
 
-_rows: Final = select(
+run_columns: Final = (
     runs.c.id,
     runs.c.chat_id,
     runs.c.user_id,
@@ -47,14 +47,18 @@ _rows: Final = select(
     runs.c.attempt,
     runs.c.claim,
     runs.c.worker,
-    case((unfinished, runs.c.saved), else_=messages.c.text).label("text"),
     *_end_columns,
-).join_from(runs, messages, and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.reply_id))
+)
+"""What ``row_of`` reads, besides ``text``."""
+
+_rows: Final = select(*run_columns, case((unfinished, runs.c.saved), else_=messages.c.text).label("text")).join_from(
+    runs, messages, and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.reply_id)
+)
 
 
 def read_rows(tx: Connection, *conditions: ColumnElement[bool]) -> list[Row]:
     """In the order of the chat."""
-    return [_row(record) for record in tx.execute(_rows.where(*conditions).order_by(runs.c.ordinal))]
+    return [row_of(record) for record in tx.execute(_rows.where(*conditions).order_by(runs.c.ordinal))]
 
 
 def read_row(tx: Connection, run: UUID, *conditions: ColumnElement[bool]) -> Row | None:
@@ -92,7 +96,7 @@ def jobs(records: Iterable[Record]) -> tuple[Job, ...]:
     return tuple(Job(record.id, record.pool) for record in records)
 
 
-def _row(record: Record) -> Row:
+def row_of(record: Record) -> Row:
     return Row(
         run=record.id,
         chat=record.chat_id,

@@ -1,23 +1,32 @@
 """The port ``Runs``: each method is one transaction."""
 
 from collections.abc import Collection, Sequence
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from prosa.adapters.sql.accept import accept
 from prosa.adapters.sql.checkpoint import checkpoint
 from prosa.adapters.sql.claim import Terms, claim
 from prosa.adapters.sql.columns import Now
 from prosa.adapters.sql.database import Database
-from prosa.adapters.sql.rows import end_columns, end_of, own_row, unknown_run
-from prosa.adapters.sql.steps import STOPPED, end_locked, end_run, lock_run, lock_user, promote_user
-from prosa.adapters.sql.tables import runs
+from prosa.adapters.sql.rows import end_columns, end_of, is_in, own_row, unknown_run
+from prosa.adapters.sql.steps import STOPPED, end_locked, end_run, ending, lock_run, lock_user, promote_user
+from prosa.adapters.sql.tables import runs, users
 from prosa.core.events import Job
 from prosa.core.policy import Limits
 from prosa.core.relay import Row
 from prosa.core.run import Claimant, End, RunState
 from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
+
+_lock_owner: Final = (
+    select(users.c.id)
+    .join_from(users, runs, runs.c.user_id == users.c.id)
+    .where(runs.c.id == bindparam("run"))
+    .with_for_update(key_share=True, of=users)
+)
+_end_own: Final = ending(runs.c.worker == bindparam("by"), runs.c.claim == bindparam("own"), is_in(RunState.RUNNING))
 
 
 class SqlRuns:
@@ -59,11 +68,10 @@ def _fence(claimant: Claimant) -> tuple[ColumnElement[bool], ...]:
 
 
 def _finish(tx: Connection, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
-    user = tx.execute(select(runs.c.user_id).where(runs.c.id == claimant.run)).scalar()
+    user = tx.execute(_lock_owner, {"run": claimant.run}).scalar()
     if user is None:
         return Committed(mine=False, end=None)
-    lock_user(tx, user)
-    if end_run(tx, claimant.run, end, text, *_fence(claimant)):
+    if end_run(tx, _end_own, claimant.run, end, text, by=claimant.worker, own=claimant.claim):
         return Committed(mine=True, end=end, promoted=promote_user(tx, user, limits))
     return _outcome(tx, claimant)
 

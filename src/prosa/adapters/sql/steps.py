@@ -3,17 +3,18 @@
 Order of locks: the user's row, then runs. Nobody who holds a run's row waits for a user's.
 """
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from prosa.adapters.sql.columns import Now, NowPlus
-from prosa.adapters.sql.rows import Record, is_in, jobs, live, unfinished
+from prosa.adapters.sql.rows import Record, is_in, jobs, unfinished
 from prosa.adapters.sql.tables import chats, messages, runs, users
 from prosa.core.events import Job
 from prosa.core.policy import Limits
-from prosa.core.run import End, Finish, RunState
+from prosa.core.run import LIVE, End, Finish, RunState
 
 STOPPED: Final = End(RunState.STOPPED, Finish.STOPPED)
 
@@ -21,7 +22,21 @@ STOPPED: Final = End(RunState.STOPPED, Finish.STOPPED)
 _one_user: Final = select(users.c.id).where(users.c.id == bindparam("user"))
 _user: Final = _one_user.with_for_update(key_share=True)
 _try_user: Final = _one_user.with_for_update(key_share=True, skip_locked=True)
-_running: Final = select(func.count()).select_from(runs).where(runs.c.user_id == bindparam("user"), unfinished, live)
+_END: Final = (
+    "state",
+    "finish",
+    "prompt_tokens",
+    "completion_tokens",
+    "error_code",
+    "error_message",
+    "error_retryable",
+)
+_write_reply: Final = (
+    update(messages)
+    .where(messages.c.chat_id == bindparam("chat"), messages.c.id == bindparam("reply"))
+    .values(text=bindparam("written"))
+)
+_touch: Final = update(chats).where(chats.c.id == bindparam("chat")).values(updated_at=Now())
 
 
 def _first_in_chat() -> ColumnElement[bool]:
@@ -35,7 +50,18 @@ def _first_in_chat() -> ColumnElement[bool]:
     )
 
 
+def _waiting_of_user() -> Select[Any]:
+    """The user's oldest waiting runs that are first in an idle chat, each with the number of the user's live ones."""
+    others = runs.alias("others")
+    same = (others.c.user_id == runs.c.user_id, others.c.ended_at.is_(None), is_in(*sorted(LIVE), of=others))
+    count = select(func.count()).select_from(others).where(*same).scalar_subquery()
+    query = select(runs.c.id, runs.c.pool, count.label("live"))
+    waiting = query.where(runs.c.user_id == bindparam("user"), is_in(RunState.WAITING), FIRST_IN_CHAT)
+    return waiting.order_by(runs.c.created_at, runs.c.id).limit(bindparam("limit", type_=Integer))
+
+
 FIRST_IN_CHAT: Final = _first_in_chat()
+_waiting: Final = _waiting_of_user()
 
 
 def lock_user(tx: Connection, user: UUID, *, skip_locked: bool = False) -> bool:
@@ -54,27 +80,30 @@ def lock_run(tx: Connection, *conditions: ColumnElement[bool], skip_locked: bool
     return tx.execute(query.with_for_update(key_share=True, skip_locked=skip_locked)).first()
 
 
-def end_run(tx: Connection, run: UUID, end: End, text: str, *fence: ColumnElement[bool], **changes: object) -> bool:
-    """End a run that has no end, and move its text into the reply. False: the fence held, nothing was changed."""
+def ending(*fence: ColumnElement[bool], **changes: object) -> ReturningUpdate[Any]:
+    """The statement that ends a run which has no end, where the fence lets it (``end_run``)."""
+    values = {name: bindparam(f"end_{name}", type_=runs.c[name].type) for name in _END}
+    query = update(runs).where(runs.c.id == bindparam("run"), unfinished, *fence)
+    return query.values(values | {"ended_at": Now(), "saved": ""} | changes).returning(runs.c.chat_id, runs.c.reply_id)
+
+
+def end_run(tx: Connection, statement: ReturningUpdate[Any], run: UUID, end: End, text: str, **given: object) -> bool:
+    """End a run and move its text into the reply. False: the statement's fence held, nothing was changed."""
     failure = end.failure
     values = {
-        "state": end.state,
-        "ended_at": Now(),
-        "saved": "",
-        "finish": end.finish,
-        "prompt_tokens": end.usage.prompt_tokens,
-        "completion_tokens": end.usage.completion_tokens,
-        "error_code": failure and failure.code,
-        "error_message": failure and failure.message,
-        "error_retryable": failure and failure.retryable,
+        "end_state": end.state,
+        "end_finish": end.finish,
+        "end_prompt_tokens": end.usage.prompt_tokens,
+        "end_completion_tokens": end.usage.completion_tokens,
+        "end_error_code": failure and failure.code,
+        "end_error_message": failure and failure.message,
+        "end_error_retryable": failure and failure.retryable,
     }
-    query = update(runs).where(runs.c.id == run, unfinished, *fence).values({**values, **changes})
-    changed = tx.execute(query.returning(runs.c.chat_id, runs.c.reply_id)).first()
+    changed = tx.execute(statement, {"run": run, **values, **given}).first()
     if changed is None:
         return False
-    reply = (messages.c.chat_id == changed.chat_id, messages.c.id == changed.reply_id)
-    tx.execute(update(messages).where(*reply).values(text=text))
-    tx.execute(update(chats).where(chats.c.id == changed.chat_id).values(updated_at=Now()))
+    tx.execute(_write_reply, {"chat": changed.chat_id, "reply": changed.reply_id, "written": text})
+    tx.execute(_touch, {"chat": changed.chat_id})
     return True
 
 
@@ -85,7 +114,7 @@ def end_locked(tx: Connection, run: Record, end: End) -> None:
     or its owner would take the end for its own.
     """
     attempt = run.attempt + (run.state == RunState.RUNNING)
-    end_run(tx, run.id, end, run.saved, attempt=attempt, claim=None, worker=None)
+    end_run(tx, _end_locked, run.id, end, run.saved, raised=attempt)
 
 
 def promote_user(
@@ -96,20 +125,12 @@ def promote_user(
     ``told``: the caller hands the jobs to somebody who dispatches them; otherwise the next sweep does.
     ``room``: at most so many.
     """
-    free = limits.user_runs - tx.execute(_running, {"user": user}).scalar_one()
-    if free <= 0:
-        return ()
-    waiting = (runs.c.user_id == user, is_in(RunState.WAITING))
-    oldest = select(runs.c.id, runs.c.pool).where(*waiting, FIRST_IN_CHAT)
-    found = tx.execute(
-        oldest.order_by(runs.c.created_at, runs.c.id).limit(free if room is None else min(free, room))
-    ).all()
+    waiting = tx.execute(_waiting, {"user": user, "limit": limits.user_runs if room is None else room}).all()
+    free = limits.user_runs - waiting[0].live if waiting else 0
+    found = waiting[: max(free, 0)]
     if found:
-        tx.execute(
-            update(runs)
-            .where(runs.c.id.in_([run.id for run in found]), *waiting)
-            .values(queued(runs.c.start_seconds, told=told))
-        )
+        ready = update(runs).where(runs.c.id.in_([run.id for run in found]), is_in(RunState.WAITING))
+        tx.execute(ready.values(queued(runs.c.start_seconds, told=told)))
     return jobs(found)
 
 
@@ -122,3 +143,6 @@ def queued(start_seconds: float | ColumnElement[float], *, told: bool = True) ->
         "dispatches": int(told),
         "dispatched_at": Now() if told else None,
     }
+
+
+_end_locked: Final = ending(attempt=bindparam("raised"), claim=None, worker=None)
