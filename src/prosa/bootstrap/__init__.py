@@ -1,5 +1,6 @@
 """The composition root: settings → adapters → use-cases → gateway and worker. Only this room names implementations."""
 
+from prosa.bootstrap.distributed import broker_check, gateway, worker
 from prosa.bootstrap.embedded import serve
 from prosa.bootstrap.engines import engines
 from prosa.bootstrap.foundation import Common
@@ -13,11 +14,14 @@ __all__ = [
     "SOCKETS_A_USER",
     "Common",
     "accounts",
+    "broker_check",
     "engines",
+    "gateway",
     "make_hub",
     "make_intake",
     "make_worker",
     "migrate",
     "serve",
     "store_check",
+    "worker",
 ]

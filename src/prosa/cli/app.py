@@ -17,6 +17,8 @@ app = typer.Typer(
     help="Prosa: a chatbot platform that many people use at once and that never loses an answer.",
 )
 app.command()(serving.serve)
+app.command()(serving.gateway)
+app.command()(serving.worker)
 app.command()(upkeep.migrate)
 app.command()(upkeep.config)
 app.command(name="doctor")(upkeep.examine)

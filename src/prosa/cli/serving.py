@@ -13,6 +13,10 @@ from prosa.cli.options import DataDir, address
 
 OPEN_SECONDS: Final = 60
 
+Descriptors = Annotated[
+    list[int] | None, typer.Option("--fd", hidden=True, help="Serve on this inherited, listening socket.")
+]
+
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (PROSA_HOST).")] = None,
@@ -25,6 +29,37 @@ def serve(
     if open_page:
         threading.Thread(target=_open_when_ready, args=(address(found),), daemon=True).start()
     bootstrap.serve(found)
+
+
+def gateway(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (PROSA_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (PROSA_PORT).")] = None,
+    fd: Descriptors = None,
+) -> None:
+    """Run a gateway: the page, the API and the sockets. Any number of them serve the same people.
+
+    It needs PROSA_DATABASE_URL (PostgreSQL) and PROSA_BROKER_URL (RabbitMQ), and waits for a database that is away.
+    SIGTERM drains it: it takes no more connections, closes the open ones as going away, and ends.
+    """
+    bootstrap.gateway(settings.load({"host": host, "port": port}), tuple(fd or ()))
+
+
+def worker(
+    slots: Annotated[int | None, typer.Option(help="Answers at once (PROSA_SLOTS).")] = None,
+    pool: Annotated[
+        list[str] | None, typer.Option(help="Serve only this pool of models; may be repeated (PROSA_WORKER_POOLS).")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the probes (PROSA_HOST).")] = None,
+    probe_port: Annotated[int | None, typer.Option(help="Port of probes and metrics (PROSA_PROBE_PORT).")] = None,
+    fd: Descriptors = None,
+) -> None:
+    """Run a worker: it claims questions, runs the models, and stores the answers. Any number of them share the work.
+
+    It needs PROSA_DATABASE_URL (PostgreSQL) and PROSA_BROKER_URL (RabbitMQ), and waits for a database that is away.
+    SIGTERM drains it: it takes no more, lets answers finish for PROSA_DRAIN_SECONDS, gives back the rest, and ends.
+    """
+    given = {"slots": slots, "worker_pools": pool or None, "host": host, "probe_port": probe_port}
+    bootstrap.worker(settings.load(given), tuple(fd or ()))
 
 
 def _open_when_ready(where: str) -> None:
