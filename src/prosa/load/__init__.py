@@ -1,0 +1,1 @@
+"""Many people at once over real sockets, each of whom believes nothing: `prosa bench`."""

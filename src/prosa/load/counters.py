@@ -1,0 +1,33 @@
+"""How many messages the processes have put on the broker, as their own metrics tell."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import aiohttp
+
+PUBLISHED: Final = "prosa_bus_published_total"
+TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+
+
+def total(text: str, name: str = PUBLISHED) -> float | None:
+    """The sum of a counter over all its labels in a page of metrics; None where it is not there. Pure."""
+    found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)", text, re.MULTILINE)
+    return sum(float(value) for value in found) if found else None
+
+
+async def published(addresses: Sequence[str]) -> float | None:
+    """The sum over the processes at these HTTP addresses; None where not a single one tells."""
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as http, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_page(http, address)) for address in addresses]
+    told = [value for task in tasks if (value := total(task.result())) is not None]
+    return sum(told) if told else None
+
+
+async def _page(http: aiohttp.ClientSession, address: str) -> str:
+    try:
+        async with http.get(f"{address.rstrip('/')}/metrics") as response:
+            return await response.text() if response.status == 200 else ""
+    except (aiohttp.ClientError, OSError):
+        return ""
