@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from starlette.routing import WebSocketRoute
 
 from prosa.adapters.passwords import Argon2Passwords
+from prosa.adapters.sql.store import Store
 from prosa.app.access import Access
 from prosa.app.accounts import DAY_SECONDS, AccountOptions, Accounts
 from prosa.app.chats import Chats
@@ -13,7 +15,9 @@ from prosa.app.intake import Intake
 from prosa.bootstrap.foundation import VERSION, Common
 from prosa.bootstrap.process import name_of
 from prosa.core.model import Catalogue
+from prosa.gateway import classic
 from prosa.gateway.asgi import Options, Parts, application
+from prosa.gateway.classic import ClassicDoor
 from prosa.gateway.hub import Hub
 from prosa.gateway.throttle import Throttle
 from prosa.gateway.websocket import Door, route
@@ -82,9 +86,23 @@ def make_app(
         models=models,
         options=_options(settings),
         ready=ready,
-        websockets=[route(door)],
+        websockets=[route(door), *([_classic(door, store)] if settings.classic_socket else [])],
     )
     return application(parts)
+
+
+def _classic(door: Door, store: Store) -> WebSocketRoute:
+    return classic.route(
+        ClassicDoor(
+            intake=door.intake,
+            hub=door.hub,
+            owed=store.classic,
+            clock=door.clock,
+            metrics=door.metrics,
+            origins=door.origins,
+            sockets_a_user=door.sockets_a_user,
+        )
+    )
 
 
 def _options(settings: Settings) -> Options:
