@@ -186,6 +186,11 @@ class Settings(BaseSettings):
         """The store is a file, which one process may write."""
         return self.database_url.startswith("sqlite")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of this process, for those that it starts."""
+        return dict(self._environ)
+
     def api_key(self, model: ModelSettings) -> str | None:
         """The value of the variable that the model names; None where it names none or it is not set."""
         return self._environ.get(model.api_key_env) if model.api_key_env else None
@@ -197,6 +202,8 @@ class Settings(BaseSettings):
         for model in self.catalog:
             if model.api_key_env and not self.api_key(model):
                 found.append(f"Model {model.name}: the variable {model.api_key_env} is not set. Set it to the key.")
+        if self.classic_socket:
+            found.append("The classic socket is on (classic_socket): whoever knows a chat's id reads and writes it.")
         if not self.rate_limits:
             found.append("Rate limits are off (rate_limits). Turn them on before others can reach this address.")
         return tuple(found)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prosa.cli import accounts, serving, talk, upkeep
+from prosa.cli import accounts, local_cluster, serving, talk, upkeep
 from prosa.cli.options import NOT_SET_UP, WRONG
 from prosa.core.errors import ProsaError, SetupError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command()(serving.serve)
 app.command()(serving.gateway)
 app.command()(serving.worker)
+app.command()(local_cluster.up)
 app.command()(upkeep.migrate)
 app.command()(upkeep.config)
 app.command(name="doctor")(upkeep.examine)
