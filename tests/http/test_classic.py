@@ -39,6 +39,8 @@ class Owed:
         self.owed = owed
         self.away: set[str] = set()
         self.tells = 0
+        self.held = asyncio.Event()
+        self.held.set()
 
     async def enter(self, chat: UUID) -> Opened:
         return await self._faulty("enter", self.owed.enter(chat))
@@ -48,6 +50,7 @@ class Owed:
 
     async def tell(self, chat: UUID, ordinal: int) -> None:
         self.tells += 1
+        await self.held.wait()
         await self._faulty("tell", self.owed.tell(chat, ordinal))
 
     async def _faulty(self, name: str, answer: Awaitable[T]) -> T:
@@ -372,6 +375,20 @@ async def test_a_reply_that_could_not_be_sent_is_still_owed(classics: Classics, 
     assert classics.owed.tells == 0
     async with classics.open(chat) as socket:
         assert await socket.told() == Saying(Sender.BOT, "unsent")
+
+
+async def test_who_leaves_with_its_reply_does_not_get_it_again(classics: Classics, chat: UUID) -> None:
+    """It left between the send and the mark."""
+    classics.owed.held.clear()
+    async with classics.open(chat) as socket:
+        await socket.ask("Olá!")
+        (row,) = await classics.runs(chat)
+        await classics.answer(row.run, "bye")
+        assert await socket.told() == Saying(Sender.BOT, "bye")
+        socket.leave()
+        await settle()
+        classics.owed.held.set()
+    assert await classics.all_told(chat)
 
 
 async def test_while_the_mark_cannot_be_stored_the_reply_is_sent_once_and_the_next_one_waits(

@@ -127,6 +127,7 @@ class Connection:
         "_closing",
         "_door",
         "_followed",
+        "_left",
         "_own",
         "_sending",
         "_sent",
@@ -144,6 +145,7 @@ class Connection:
         self._followed: UUID | None = None
         self._own: deque[UUID] = deque(maxlen=_OWN_RUNS)
         self._closing: int | None = None
+        self._left = False
         # Fair: who stored a message says so before the teller, who waits behind it, tells its reply.
         self._sending = asyncio.Lock()
         self._wakened = asyncio.Event()
@@ -154,9 +156,11 @@ class Connection:
         hub.members.join(self)
         try:
             async with asyncio.TaskGroup() as group:
-                teller = group.create_task(self._tell())
+                group.create_task(self._tell())
                 await self._read()
-                teller.cancel()
+                # Not cancelled: who leaves with its reply would get it once more if the mark were lost.
+                self._left = True
+                self._wakened.set()
         finally:
             hub.leave(self, () if self._followed is None else (self._followed,))
 
@@ -205,14 +209,22 @@ class Connection:
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def _over(self) -> bool:
+        return self._left or self._closing is not None
+
     async def _tell(self) -> None:
-        while self._closing is None:
+        while not self._over:
             await self._wakened.wait()
             self._wakened.clear()
             await self._catch_up()
+        if self._closing is not None and not self._left:
+            await self._close(self._closing)
+
+    async def _close(self, code: int) -> None:
         try:
             async with self._sending, asyncio.timeout(self._door.send_seconds):
-                await self._socket.close(self._closing)
+                await self._socket.close(code)
         except (WebSocketDisconnect, RuntimeError, OSError):
             # Gone, or it does not read: the reader learns it and ends the connection.
             return
@@ -231,7 +243,7 @@ class Connection:
         """Tell what is over, in order, and follow the first that is not. A reply that was sent is marked before the
         next one is: those told are always all up to some ordinal."""
         owed = self._door.owed
-        while self._closing is None:
+        while not self._over:
             row = await _in_time(owed.next(self._chat, self._after))
             if row is None or row.end is None:
                 self._follow(None if row is None else row.run)
