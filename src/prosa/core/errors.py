@@ -47,6 +47,8 @@
         ├── DataFolderUnusable      data_folder_unusable
         ├── PortTaken               port_taken
         ├── StoreRefused            store_refused      the database answers, and does not let us in
+        ├── BrokerRefused           broker_refused     the same of the broker
+        ├── BrokerMismatch          broker_mismatch    a queue or exchange declared with other arguments
         ├── SchemaOutdated          schema_outdated    missing, older or newer than this version's
         └── ModelFileMissing        model_file_missing
 """
@@ -258,6 +260,14 @@ class PortTaken(SetupError):
 
 class StoreRefused(SetupError):
     code = "store_refused"
+
+
+class BrokerRefused(SetupError):
+    code = "broker_refused"
+
+
+class BrokerMismatch(SetupError):
+    code = "broker_mismatch"
 
 
 class SchemaOutdated(SetupError):

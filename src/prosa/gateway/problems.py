@@ -73,6 +73,8 @@ STATUS: Final[Mapping[str, int]] = {
     "data_folder_unusable": 500,
     "port_taken": 500,
     "store_refused": 500,
+    "broker_refused": 500,
+    "broker_mismatch": 500,
     "schema_outdated": 500,
     "model_file_missing": 500,
     # What only HTTP can refuse.

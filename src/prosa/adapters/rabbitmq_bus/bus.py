@@ -1,0 +1,148 @@
+"""The port's bus over two connections: one publishes and one consumes, for a broker in need blocks publishers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+from aiormq import exceptions as amqp
+
+from prosa.adapters.rabbitmq_bus import topology
+from prosa.adapters.rabbitmq_bus.connection import Session, Standing, connected, opened
+from prosa.adapters.rabbitmq_bus.consumer import InboxConsumer, JobConsumer
+from prosa.adapters.rabbitmq_bus.failures import Address, Lost, address, explained, reaching, silence
+from prosa.adapters.rabbitmq_bus.publisher import Publisher
+from prosa.core import events
+from prosa.core.events import BulletinNotice, Job, Mail
+from prosa.ports import Metrics
+
+BACKLOG_SECONDS: Final = 2.0
+BOUND_SECONDS: Final = 2.0
+"""How long ``inbox`` waits for its queue: mail that is sent before is lost."""
+
+CANCEL_SECONDS: Final = 5.0
+"""Longer than closing a channel and a connection takes."""
+
+
+class RabbitBus:
+    """``Bus`` over RabbitMQ. It works the same with the broker away; what cannot wait is dropped then."""
+
+    def __init__(self, publishing: Session, consuming: Session, metrics: Metrics, tasks: asyncio.TaskGroup) -> None:
+        self._publishing = publishing
+        self._consuming = consuming
+        self._metrics = metrics
+        self._tasks = tasks
+        self._publisher = Publisher(publishing, metrics)
+
+    @property
+    def connected(self) -> bool:
+        """Whether both connections are up at this moment."""
+        return None not in (self._publishing.connection, self._consuming.connection)
+
+    def dispatch(self, job: Job) -> None:
+        self._publisher.dispatch(job)
+
+    def send(self, to: str, mail: Mail) -> None:
+        self._publisher.post(topology.INBOX, to, events.encode(mail))
+
+    def announce(self, notices: Sequence[BulletinNotice]) -> None:
+        self._publisher.post(topology.BULLETIN, "", events.encode(events.bulletin(notices)))
+
+    @asynccontextmanager
+    async def jobs(self, pool: str, slots: int) -> AsyncIterator[JobConsumer]:
+        consumer = JobConsumer(pool, slots, self._metrics)
+        async with self._running(self._consuming.keep(consumer.run)):
+            yield consumer
+
+    @asynccontextmanager
+    async def inbox(self, name: str, *, bulletins: bool) -> AsyncIterator[InboxConsumer]:
+        """Entered when mail can come, or when the broker is known to be away."""
+        inbox = InboxConsumer(name, self._metrics, bulletins=bulletins)
+        async with self._running(self._consuming.keep(inbox.run)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BOUND_SECONDS):
+                    await self._consuming.settled()
+                    if not self._consuming.away:
+                        await inbox.bound.wait()
+            yield inbox
+
+    async def backlog(self, pool: str) -> int | None:
+        if (connection := self._consuming.connection) is None:
+            return None
+        try:
+            with reaching():
+                async with asyncio.timeout(BACKLOG_SECONDS), opened(connection) as channel:
+                    found = await channel.queue_declare(topology.jobs_queue(pool), passive=True)
+                    return found.message_count
+        except Lost as lost:
+            return 0 if isinstance(lost.__cause__, amqp.ChannelNotFoundEntity) else None
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Connections and publisher. Leaving sends what is buffered first, if it can be sent."""
+        async with (
+            self._running(self._consuming.run()),
+            self._running(self._publishing.run()),
+            self._running(self._publishing.keep(self._publisher.run)),
+        ):
+            try:
+                yield
+            finally:
+                await self._publisher.flush()
+
+    @asynccontextmanager
+    async def _running(self, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """A task that lives as long as the context; it has ended when the context is left."""
+        task = self._tasks.create_task(work)
+        try:
+            yield
+        finally:
+            # More than once: the library can swallow a cancellation that comes together with an answer.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+
+
+@asynccontextmanager
+async def open_rabbitmq(url: str, metrics: Metrics, *, name: str = "prosa") -> AsyncIterator[RabbitBus]:
+    """A bus on the broker of this URL. Nothing is waited for: a broker that is away is said once, and tried for ever.
+
+    ``name`` is what RabbitMQ lists the connections under. Raises BadConfig for what is no broker's URL.
+    """
+    to = address(url)
+    silence()
+    standing = Standing(to)
+    sessions = [Session(to, standing, name=name, purpose=purpose) for purpose in ("publishing", "consuming")]
+    async with asyncio.TaskGroup() as tasks:
+        bus = RabbitBus(sessions[0], sessions[1], metrics, tasks)
+        async with bus.serving():
+            yield bus
+
+
+async def check(url: str, pools: Collection[str] = ()) -> str:
+    """One sentence of how the broker does. Declares what Prosa needs on it, and the queues of these pools.
+
+    Raises BusUnavailable where it is away, BrokerRefused for wrong credentials, a virtual host that is missing or a
+    user without permission, BrokerMismatch where something was declared with other arguments, BadConfig for the URL.
+    """
+    to = address(url)
+    silence()
+    try:
+        version = await _declared(to, pools)
+    except Lost as lost:
+        raise explained(lost, to) from lost
+    return f"RabbitMQ {version} at {to.where} is there, with the virtual host {to.vhost!r}."
+
+
+async def _declared(to: Address, pools: Collection[str]) -> str:
+    async with connected(to, "prosa check") as connection, opened(connection) as channel:
+        async with asyncio.timeout(topology.RPC_SECONDS):
+            await topology.declare_exchanges(channel)
+            await topology.declare_dead(channel)
+            for pool in pools:
+                await topology.declare_jobs(channel, pool)
+        return _text(connection.server_properties.get("version"))
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,198 @@
+"""One connection to the broker, kept up for ever. Each is a fresh scope: nothing of an old one is used on a new one.
+
+The client library's own reconnecting is not used: it repeats acks and declarations of old channels at a fixed pace.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, NoReturn, cast
+
+import aiormq
+import structlog
+from aiormq.channel import Channel
+from aiormq.connection import Connection
+
+from prosa.adapters.rabbitmq_bus.failures import Address, Lost, explained, reaching
+from prosa.adapters.rabbitmq_bus.topology import RPC_SECONDS
+
+log = structlog.get_logger()
+
+CONNECT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
+PROBE_SECONDS: Final = 2.0
+"""Between two questions to a broker from which nothing else is awaited: a black hole ends no connection."""
+FIRST_PAUSE: Final = (0.2, 0.5)
+"""Between the first loss and the first try, in seconds: random, or all processes would come back in one instant."""
+PAUSE: Final = (1.0, 2.0)
+
+Scope = Callable[[Connection], Awaitable[None]]
+
+
+def pause_seconds(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return random.uniform(*(FIRST_PAUSE if failures <= 1 else PAUSE))  # noqa: S311 — jitter is no secret
+
+
+# ── scopes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def connected(to: Address, name: str) -> AsyncIterator[Connection]:
+    """A connection; ``name`` is what RabbitMQ lists it under. Raises Lost, also for what the body says of it."""
+    with reaching():
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connection = await aiormq.connect(to.url, client_properties={"connection_name": name, "product": "Prosa"})
+        try:
+            yield connection
+        finally:
+            await _closed(connection)
+
+
+@asynccontextmanager
+async def opened(connection: Connection, *, confirms: bool = False) -> AsyncIterator[Channel]:
+    """A channel. Leaving closes it after what was sent on it; the broker puts back what is not acknowledged."""
+    with reaching():
+        if connection.is_closed:
+            raise Lost("the connection was closed")
+        async with asyncio.timeout(RPC_SECONDS):
+            channel = cast(Channel, await connection.channel(publisher_confirms=confirms))
+        try:
+            yield channel
+        finally:
+            await _closed(channel)
+
+
+async def _closed(thing: Connection | Channel) -> None:
+    with suppress(Lost), reaching():
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await thing.close()
+
+
+async def until_closed(thing: Connection | Channel) -> NoReturn:
+    """Raises Lost when the connection or channel ends."""
+    with reaching():
+        await thing.closing
+    raise Lost("the connection was closed")
+
+
+async def blocked(connection: Connection) -> bool:
+    """Whether the broker said that it reads nothing from publishers: it is short of memory or disk."""
+    try:
+        async with asyncio.timeout(0):
+            await connection.ready()
+    except TimeoutError:
+        return True
+    return False
+
+
+async def watched(connection: Connection) -> NoReturn:
+    """Ask the broker for a sign of life again and again. Raises Lost when the connection ends or none comes."""
+    async with opened(connection) as channel:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await until_closed(connection)
+            # What it does not read it does not answer either. Then its heartbeats have to do.
+            if not await blocked(connection):
+                async with asyncio.timeout(RPC_SECONDS):
+                    await channel.basic_qos(prefetch_count=1)
+
+
+# ── for ever ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Standing:
+    """Whether the broker is there for this process. Says it once when it goes and once when it is back."""
+
+    def __init__(self, to: Address) -> None:
+        self._to = to
+        self._away: set[str] = set()
+        self._trouble = ""
+
+    def away(self, purpose: str, lost: Lost) -> None:
+        if not self._away:
+            way = "Prosa keeps trying; messages are accepted meanwhile and answered when it is back."
+            log.warning("broker.away", error=explained(lost, self._to).message, way=way)
+        self._away.add(purpose)
+
+    def back(self, purpose: str) -> None:
+        was_away = bool(self._away)
+        self._away.discard(purpose)
+        if was_away and not self._away:
+            self._trouble = ""
+            log.info("broker.back", address=self._to.where)
+
+    def troubled(self, lost: Lost) -> None:
+        """Something could not be done on a connection that is up; the same thing is said once."""
+        error = explained(lost, self._to).message
+        if error != self._trouble:
+            self._trouble = error
+            log.warning("broker.trouble", error=error, way="Prosa keeps trying.")
+
+
+class Session:
+    """A connection for one ``purpose``, made again whenever it is lost."""
+
+    def __init__(self, to: Address, standing: Standing, *, name: str, purpose: str) -> None:
+        self._to = to
+        self._standing = standing
+        self._name = f"{name} {purpose}"
+        self._purpose = purpose
+        self._changed = asyncio.Event()
+        self.connection: Connection | None = None
+        """None while there is no connection."""
+        self.away = False
+        """The last try failed, or the connection was lost. False before the first try."""
+
+    async def run(self) -> NoReturn:
+        failures = 0
+        while True:
+            try:
+                await self._live()
+            except Lost as lost:
+                failures = 1 if self.connection else failures + 1
+                self._set(None, away=True)
+                self._standing.away(self._purpose, lost)
+            await asyncio.sleep(pause_seconds(failures))
+
+    async def _live(self) -> None:
+        async with connected(self._to, self._name) as connection:
+            self._set(connection, away=False)
+            self._standing.back(self._purpose)
+            await watched(connection)
+
+    async def keep(self, scope: Scope) -> NoReturn:
+        """Run a scope on the present connection, and again whenever it returns or is lost, until it is cancelled."""
+        failures = 0
+        while True:
+            connection = await self._present()
+            try:
+                await scope(connection)
+                failures = 0
+            except Lost as lost:
+                failures += 1
+                if not connection.is_closed:
+                    self._standing.troubled(lost)
+            if not connection.is_closed:
+                await asyncio.sleep(pause_seconds(failures))
+
+    async def settled(self) -> None:
+        """Return when the first try has ended, one way or the other."""
+        while self.connection is None and not self.away:
+            await self._changes()
+
+    async def _present(self) -> Connection:
+        while self.connection is None or self.connection.is_closed:
+            await self._changes()
+        return self.connection
+
+    async def _changes(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _set(self, connection: Connection | None, *, away: bool) -> None:
+        self.connection = connection
+        self.away = away
+        self._changed.set()
