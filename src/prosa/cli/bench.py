@@ -156,9 +156,9 @@ def _run(job: Job, processes: Watched) -> bool:
         world = load.world(lambda text: typer.echo(text, err=True))
         runner.get_loop().add_signal_handler(signal.SIGINT, world.stop.set)
         outcome = runner.run(load.bench(job, processes, world))
-    write(outcome, job.out)
+    files = write(outcome, job.out)
     typer.echo(table(outcome.report))
-    typer.echo(f"\nThe whole report and its plots: {job.out}/report.json, {job.out}/*.svg")
+    typer.echo(f"\nIn {job.out}: {', '.join(file.name for file in files)}")
     return outcome.report.verdict.good
 
 

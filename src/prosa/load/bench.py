@@ -12,15 +12,17 @@ from uuid_utils.compat import uuid7
 
 from prosa.adapters.clock import SystemClock
 from prosa.bootstrap.server import raise_open_files
-from prosa.load import counters, report
+from prosa.load import counters, parts, report
 from prosa.load.accounts import people
-from prosa.load.crowd import Cast, Crowd, Harvest
+from prosa.load.crowd import Cast, Crowd, Harvest, merged
 from prosa.load.histogram import Spread
 from prosa.load.meters import Gauge, Meter, Sample, synced_commits
+from prosa.load.parts import Part
 from prosa.load.plan import Plan
 from prosa.load.report import Report
 
-LEAD_SECONDS: Final = 0.2
+LEAD_SECONDS: Final = 1.2
+"""From everybody's connection to the start: longer than between two samples of the processes."""
 TELL_SECONDS: Final = 5.0
 
 Tell = Callable[[str], None]
@@ -77,10 +79,11 @@ async def bench(job: Job, watched: Watched, world: World) -> Outcome:
     gauge = Gauge(watched.pids, watched.meter, world.clock)
     before = await counters.published(watched.addresses)
     cast = Cast(job.urls, tuple(account.token for account in accounts))
-    harvest = await _play(job, cast, gauge, world)
+    async with sampled(gauge):
+        harvest = await (_play(job, cast, world) if job.processes == 1 else _spread(job, cast, world))
     after = await counters.published(watched.addresses)
     published = None if before is None or after is None else after - before
-    samples = tuple(gauge.samples)
+    samples = tuple(report.window(gauge.samples, harvest.began, harvest.ended))
     return Outcome(_report(job, harvest, samples, (published, commit)), harvest, samples)
 
 
@@ -103,15 +106,26 @@ def _report(job: Job, harvest: Harvest, samples: tuple[Sample, ...], measured: t
     )
 
 
-async def _play(job: Job, cast: Cast, gauge: Gauge, world: World) -> Harvest:
+async def _play(job: Job, cast: Cast, world: World) -> Harvest:
     crowd = Crowd(job.plan, cast, world.ids, world.clock)
     async with crowd.connected():
         world.tell(f"{len(cast.tokens)} people are connected.")
-        async with sampled(gauge), beside(_told(crowd, world)), beside(_stopped(crowd, world)):
+        async with beside(_told(crowd, world)), beside(_stopped(crowd, world)):
             crowd.start(world.clock() + LEAD_SECONDS)
             await crowd.finished()
     world.tell("Holding every chat against the history …")
     return await crowd.harvest()
+
+
+async def _spread(job: Job, cast: Cast, world: World) -> Harvest:
+    """The same with the people in several processes, which begin at the same moment."""
+    async with parts.opened([Part(job.plan, some) for some in cast.parts(job.processes)]) as opened:
+        world.tell(f"{len(cast.tokens)} people are connected in {len(opened)} processes.")
+        at = world.clock() + LEAD_SECONDS
+        for one in opened:
+            one.start(at)
+        async with beside(parts.stopped(opened, world.stop)):
+            return merged([await one.harvest() for one in opened])
 
 
 async def _told(crowd: Crowd, world: World) -> None:

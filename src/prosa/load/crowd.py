@@ -37,12 +37,34 @@ class Harvest(msgspec.Struct, frozen=True):
     unread_chats: int = 0
 
 
+def merged(harvests: Sequence[Harvest]) -> Harvest:
+    """What several processes brought home, as one."""
+    tally, lag = Tally(), Histogram()
+    for harvest in harvests:
+        tally.merge(harvest.tally)
+        lag.merge(harvest.lag)
+    return Harvest(
+        answers=tuple(answer for harvest in harvests for answer in harvest.answers),
+        tally=tally,
+        lag=lag,
+        cpu_seconds=sum(harvest.cpu_seconds for harvest in harvests),
+        began=min(harvest.began for harvest in harvests),
+        ended=max(harvest.ended for harvest in harvests),
+        unread_chats=sum(harvest.unread_chats for harvest in harvests),
+    )
+
+
 class Cast(msgspec.Struct, frozen=True):
     """Who plays where: HTTP addresses of one deployment, and the tokens of the people from number ``first`` on."""
 
     urls: tuple[str, ...]
     tokens: tuple[str, ...]
     first: int = 0
+
+    def parts(self, count: int) -> list["Cast"]:
+        """The same people in so many parts of about the same size."""
+        size = -(-len(self.tokens) // count)
+        return [Cast(self.urls, self.tokens[at : at + size], at) for at in range(0, len(self.tokens), size)]
 
 
 class Crowd:
@@ -88,6 +110,7 @@ class Crowd:
         """Begin at this time of the clock, each person at the offset that the plan gives."""
         loop, now = asyncio.get_running_loop(), self._clock()
         self._began, self._cpu = at, own_cpu_seconds()
+        self._lag.seen = Histogram()
         for person in self.people:
             wait = at + self._plan.offset(person.dialogue.person) - now
             self._timers.append(loop.call_later(max(wait, 0.0), person.begin, at))

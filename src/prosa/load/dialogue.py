@@ -230,7 +230,7 @@ class Dialogue:
             second.characters += max(reading.seq - seq, 0)
             if before is not None:
                 self._tally.gaps.add(now - before)
-            if live and asked.chat not in self._watching:
+            if live and self._plan.ahead > 1 and asked.chat not in self._watching:
                 self._orders[asked.chat].grew(asked, now)
         return self._again(asked.chat, now) if again else []
 

@@ -30,8 +30,9 @@ class Order:
 
     def grew(self, asked: Asked, now: float) -> None:
         """Live text of an answer came (not what is told to who asks again)."""
-        if len(self._under_way) > 1:
-            self._overtakes(asked, now)
+        if len(self._under_way) < 2 and not self._overtaken:
+            return  # the usual case, for every delta
+        self._overtakes(asked, now)
         overtaken = self._overtaken.get(asked.id)
         if overtaken is None:
             return

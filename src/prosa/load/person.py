@@ -114,7 +114,8 @@ class Person:
 
     async def _through(self, link: Link) -> tuple[int | str, bool]:
         try:
-            async with asyncio.timeout(HELLO_SECONDS) as self._deadline:
+            # The `hello` may be here already: it comes with the first bytes, before whoever connected goes on.
+            async with asyncio.timeout(None if self._live else HELLO_SECONDS) as self._deadline:
                 await asyncio.shield(link.closed)
         except TimeoutError:
             return "no hello", False

@@ -210,6 +210,13 @@ def disturbance(answers: Sequence[Answer], tally: Tally) -> Disturbance:
     )
 
 
+def window(samples: Sequence[Sample], began: float, ended: float) -> Sequence[Sample]:
+    """From the last sample before the load to the first one behind it: neither sign-in nor verification counts."""
+    first = max((n for n, sample in enumerate(samples) if sample.at <= began), default=0)
+    last = min((n for n, sample in enumerate(samples) if sample.at >= ended), default=len(samples) - 1)
+    return samples[first : last + 1]
+
+
 def processes(samples: Sequence[Sample]) -> tuple[Process, ...]:
     """Each process that was seen, over the time in which it was."""
     names = dict.fromkeys(name for sample in samples for name in sample.used)
