@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     probe_port: Annotated[int, Field(ge=0, le=65_535)] = 8001
     """Where a worker answers probes and shows its metrics."""
     database_connections: Annotated[int, Field(ge=1, le=1_000)] = 10
-    """Connections to PostgreSQL that each process keeps; under load it opens up to twice as many."""
+    """Connections to PostgreSQL that each process opens at most."""
     rate_limits: bool = True
     sign_up: Literal["open", "closed"] = "open"
     session_days: Annotated[float, Field(gt=0, le=3650)] = 30.0

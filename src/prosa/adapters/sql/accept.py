@@ -4,7 +4,23 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, Float, Integer, Text, and_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from prosa.adapters.sql.chats import DELETED
 from prosa.adapters.sql.classic import owe
@@ -60,28 +76,18 @@ _one_reply: Final = select(messages.c.id).where(
 )
 
 
-def _id(name: str) -> BindParameter[UUID]:
-    """Of several rows only the first lends its columns' types to its parameters."""
-    return bindparam(name, type_=Id())
+def _message(role: Role, of: str, parent: str, text: ColumnElement[str]) -> Select[*tuple[Any, ...]]:
+    """A row of ``messages`` to be inserted, from the parameters of these names."""
+    ids = (bindparam("chat", type_=Id()), bindparam(of, type_=Id()), bindparam(parent, type_=Id()))
+    return select(*ids, literal(role.value, String), text, bindparam("ordinal", type_=Integer))
 
 
-_here: Final[dict[str, Any]] = {"chat_id": _id("chat"), "ordinal": bindparam("ordinal", type_=Integer)}
-_reply: Final = {
-    **_here,
-    "id": _id("reply"),
-    "parent_id": _id("question"),
-    "role": Role.ASSISTANT,
-    "text": "",
-}
-_question: Final = {
-    **_here,
-    "id": _id("question"),
-    "parent_id": _id("parent"),
-    "role": Role.USER,
-    "text": bindparam("asked", type_=Text),
-}
-_insert_reply: Final = insert(messages).values(_reply)
-_insert_pair: Final = insert(messages).values([_question, _reply])
+# Inserted as a select: rows as VALUES would be compiled anew each time.
+_columns: Final = ["chat_id", "id", "parent_id", "role", "text", "ordinal"]
+_question: Final = _message(Role.USER, "question", "parent", bindparam("asked", type_=Text))
+_reply: Final = _message(Role.ASSISTANT, "reply", "question", literal("", Text))
+_insert_reply: Final = insert(messages).from_select(_columns, _reply)
+_insert_pair: Final = insert(messages).from_select(_columns, union_all(_question, _reply))
 _insert_run: Final = insert(runs)
 _insert_queued: Final = insert(runs).values(queued(bindparam("patience", type_=Float)))
 _touch: Final = update(chats).where(chats.c.id == bindparam("chat")).values(updated_at=Now())
