@@ -154,12 +154,22 @@ def _run(job: Job, processes: Watched) -> bool:
     """Whether every message was answered, and rightly. Ctrl-C ends the load and reports what there is."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         world = load.world(lambda text: typer.echo(text, err=True))
-        runner.get_loop().add_signal_handler(signal.SIGINT, world.stop.set)
+        _on_interrupt(runner.get_loop(), world.stop)
         outcome = runner.run(load.bench(job, processes, world))
     files = write(outcome, job.out)
     typer.echo(table(outcome.report))
     typer.echo(f"\nIn {job.out}: {', '.join(file.name for file in files)}")
     return outcome.report.verdict.good
+
+
+def _on_interrupt(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """The first Ctrl-C ends the load, the second one everything."""
+
+    def interrupted() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
 
 
 def watched(cluster: Path | None, pids: Mapping[str, int]) -> Watched:

@@ -268,8 +268,9 @@ def generator(harvest: Harvest, count: int) -> Generator:
 
 
 def evidence(answers: Iterable[Answer]) -> tuple[Evidence, ...]:
-    """The first messages that were not simply answered."""
-    bad = [answer for answer in answers if answer.findings or answer.fate is not Fate.ANSWERED]
+    """The first messages that were not simply answered, or left out by who stopped the bench."""
+    fine = (Fate.ANSWERED, Fate.ABANDONED)
+    bad = [answer for answer in answers if answer.findings or answer.fate not in fine]
     return tuple(
         Evidence(str(one.id), str(one.chat), one.person, one.fate, one.code, one.findings)
         for one in bad[:EVIDENCE_KEPT]
