@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,7 +16,7 @@ from prosa.adapters.clock import SystemClock
 from prosa.adapters.folder import locked
 from prosa.bootstrap.server import bound
 from prosa.cluster.supervise import child
-from prosa.cluster.supervise.child import Child, Program
+from prosa.cluster.supervise.child import GONE_SECONDS, Child, Program
 from prosa.cluster.supervise.member import Member, Output, Surroundings
 from prosa.cluster.supervise.topology import LOOPBACK, Description, Event, Process, Role, Topology
 from prosa.core.errors import SetupError
@@ -145,7 +145,7 @@ class Cluster:
             async with asyncio.timeout(seconds):
                 await self._members[name].until_ready()
         except TimeoutError:
-            raise TimeoutError(f"{name} did not get ready within {seconds:.0f} s.") from None
+            raise TimeoutError(f"{name} did not get ready within {seconds:g} s.") from None
 
     # ── start ──
 
@@ -239,6 +239,10 @@ class Cluster:
         """Whatever still runs is killed, and nothing is left but the logs."""
         for member in self._members.values():
             member.destroy()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GONE_SECONDS):
+                for member in self._members.values():
+                    await member.gone()
         for task in self._tasks:
             task.cancel()
         # The group hears of no error: it would wrap whatever the body raised.

@@ -18,7 +18,7 @@ class Lines:
     def feed(self, data: bytes) -> list[str]:
         *whole, self._rest = (self._rest + data).split(b"\n")
         found = [piece for line in whole for piece in self._pieces(line)]
-        while len(self._rest) >= self._most:
+        while len(self._rest) > self._most:
             found.append(_text(self._rest[: self._most]))
             self._rest = self._rest[self._most :]
         return found

@@ -146,6 +146,10 @@ class Member:
         self._child.signal(number)
         return self._child.pid
 
+    async def gone(self) -> None:
+        """Returns when it is down."""
+        await self._down.wait()
+
     def destroy(self) -> None:
         """Down at once, and it stays down."""
         self._wanted = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from prosa.catalog import LOCAL
 from prosa.cluster.supervise.cluster import MIGRATE, Cluster
 from prosa.cluster.supervise.console import STDERR, Console, Prefix, is_coloured
 from prosa.cluster.supervise.services import Service, keep, missing, running
-from prosa.cluster.supervise.topology import Topology
+from prosa.cluster.supervise.topology import PROSA, Topology
 from prosa.settings import Settings
 
 FOLDER: Final = "cluster"
@@ -33,6 +34,7 @@ class Wish(msgspec.Struct, frozen=True):
     gateways: int
     workers: int
     as_json: bool
+    command: Sequence[str] = PROSA
 
 
 def up(settings: Settings, wish: Wish) -> int:
@@ -129,6 +131,7 @@ def topology_of(settings: Settings, wish: Wish, services: list[Service]) -> Topo
         workers=wish.workers,
         host=settings.host,
         port=settings.port,
+        command=wish.command,
         stop_seconds=drain + MARGIN_SECONDS,
     )
 
@@ -137,12 +140,15 @@ def models(settings: Settings) -> dict[str, str]:
     """What nobody has set about the built-in models: `scripted` is on, and no worker loads the local one."""
     given = {row.key for row in settings.origins_of_values if row.source != "default"}
     found = {} if "scripted" in given else {"PROSA_SCRIPTED": "true"}
-    if "local" not in given and not _asks_for_local(settings, given):
+    if "local" not in given and not _needs_local(settings, given):
         found["PROSA_LOCAL"] = "false"
     return found
 
 
-def _asks_for_local(settings: Settings, given: set[str]) -> bool:
+def _needs_local(settings: Settings, given: set[str]) -> bool:
+    """It is asked for by its name, or there would be no model at all."""
+    if not settings.models and "scripted" in given and not settings.scripted:
+        return True
     default = settings.default_model if "default_model" in given else ""
     fallbacks = [model.fallback for model in settings.models]
     return LOCAL in (default, *settings.worker_pools, *fallbacks)
