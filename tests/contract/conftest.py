@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests: each law of the store is asked of SQLite, and of PostgreSQL where there is one."""
+"""Fixtures of the contract tests: each law is asked of what is in the process, and of a server where there is one."""
 
 import os
 import shutil
@@ -10,13 +10,18 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from prosa.adapters.memory_bus import MemoryBus
 from prosa.adapters.sql.migrate import migrate
 from prosa.adapters.sql.store import open_store
+from prosa.ports import Bus
+from tests.contract import broker as rabbitmq
+from tests.contract.broker import Broker, Tally
 from tests.contract.scene import Scene
 
 # A server on which the tests make and drop their own databases, such as postgresql://postgres@127.0.0.1.
 SERVER = os.environ.get("TEST_POSTGRES_URL")  # noqa: TID251 - a setting of the tests, not of Prosa
 BACKENDS = ("sqlite", "postgresql") if SERVER else ("sqlite",)
+BUSES = ("memory", "rabbitmq") if rabbitmq.SERVER else ("memory",)
 
 
 async def on_server(statement: str) -> None:
@@ -92,4 +97,52 @@ async def scene(url: str) -> AsyncIterator[Scene]:
     async with open_store(url) as store:
         opened = Scene(store, url)
         opened.user = await opened.person("ana")
+        yield opened
+
+
+# ── the bus ──
+
+
+@pytest.fixture(scope="session")
+async def broker() -> AsyncIterator[Broker]:
+    """A virtual host of this run's own, empty of everything but what its tests leave."""
+    async with rabbitmq.own_vhost() as made:
+        yield made
+
+
+@pytest.fixture
+def pool() -> str:
+    """A name that no other test uses."""
+    return f"pool-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def tally() -> Tally:
+    """What the bus and its peer count."""
+    return Tally()
+
+
+@pytest.fixture(params=BUSES)
+def between(request: pytest.FixtureRequest) -> Broker | None:
+    """The broker between the processes; None where there is one process only."""
+    found: Broker | None = request.getfixturevalue("broker") if request.param == "rabbitmq" else None
+    return found
+
+
+@pytest.fixture
+async def bus(between: Broker | None, tally: Tally) -> AsyncIterator[Bus]:
+    if between is None:
+        yield MemoryBus(tally)
+        return
+    async with between.bus(metrics=tally) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def peer(bus: Bus, between: Broker | None, tally: Tally) -> AsyncIterator[Bus]:
+    """The bus as another process has it; where there is only one process, the same."""
+    if between is None:
+        yield bus
+        return
+    async with between.bus(metrics=tally) as opened:
         yield opened
