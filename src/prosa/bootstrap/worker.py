@@ -23,7 +23,7 @@ EMBEDDED_DRAIN_SECONDS: Final = 1.0
 def make_worker(parts: Common, models: Mapping[str, Engine], *, alone: bool, name: str | None = None) -> Runner:
     """``alone``: no other process uses the store, so every run of another worker is an orphan."""
     settings = parts.settings
-    outbox = Outbox(name or name_of("wk"), Desk(), parts.bus, parts.metrics)
+    outbox = Outbox(name or name_of("wk"), Desk(), parts.bus, parts.clock, parts.metrics)
     generation = Generation(
         runs=parts.store.runs,
         bus=parts.bus,

@@ -22,10 +22,6 @@ from prosa.ports import Bus, Clock, Delivery, Metrics, Runs, Tokens
 
 log = structlog.get_logger()
 
-TICK_SECONDS: Final = (0.025, 0.2)
-"""The pause between frames, and how far it stretches under load."""
-TICK_SHARE: Final = 8
-"""A flush may take one part in so many of the time: then the tick stretches."""
 FIRST_SAVE_SECONDS: Final = 0.25
 SAVES_A_SECOND: Final = 4
 
@@ -96,7 +92,7 @@ class Runner:
             loops = [
                 group.create_task(self._every(self._limits.heartbeat_seconds, self._upkeep)),
                 group.create_task(self._every(FIRST_SAVE_SECONDS, self._checkpointing())),
-                group.create_task(self._ticks()),
+                group.create_task(self._outbox.run()),
                 group.create_task(self._mail()),
                 *(group.create_task(self._consume(pool, slots)) for pool, slots in self._pools.items()),
             ]
@@ -164,14 +160,6 @@ class Runner:
                 self._generation.interrupt(work, reason)
 
         return checkpoint
-
-    async def _ticks(self) -> None:
-        shortest, longest = TICK_SECONDS
-        while True:
-            begun = self._clock.monotonic()
-            self._outbox.flush()
-            spent = self._clock.monotonic() - begun
-            await self._clock.sleep(min(max(shortest, spent * TICK_SHARE), longest))
 
     async def _mail(self) -> None:
         async with self._bus.inbox(self.name, bulletins=False) as inbox:
