@@ -13,7 +13,7 @@ import msgspec
 from prosa.core.errors import ProsaError, Refused, Unavailable
 
 AT_ONCE: Final = 8
-TRIES: Final = 30
+TRIES: Final = 10
 PAUSE_SECONDS: Final = 0.5
 COOKIE: Final = "prosa_session"
 RETRYABLE: Final = (500, 502, 503, 504)

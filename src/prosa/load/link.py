@@ -45,7 +45,8 @@ class Link(asyncio.Protocol):
     @property
     def why(self) -> int:
         """The close code, or the HTTP status with which the handshake was refused; 1006 where neither came."""
-        return self._refused or self._protocol.close_code or ABNORMAL
+        said = self._protocol.close_rcvd
+        return self._refused or (ABNORMAL if said is None else int(said.code))
 
     @property
     def open(self) -> bool:
