@@ -22,6 +22,7 @@ from tests.contract.scene import Scene
 SERVER = os.environ.get("TEST_POSTGRES_URL")  # noqa: TID251 - a setting of the tests, not of Prosa
 BACKENDS = ("sqlite", "postgresql") if SERVER else ("sqlite",)
 BUSES = ("memory", "rabbitmq") if rabbitmq.SERVER else ("memory",)
+collect_ignore_glob = [] if rabbitmq.SERVER else ["test_bus_rabbitmq*"]
 
 
 async def on_server(statement: str) -> None:

@@ -20,7 +20,7 @@ from prosa.adapters.rabbitmq_bus.topology import RPC_SECONDS
 log = structlog.get_logger()
 
 CONNECT_SECONDS: Final = 5.0
-CLOSE_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 2.0
 """Between two questions to a broker from which nothing else is awaited: a black hole ends no connection."""
 FIRST_PAUSE: Final = (0.2, 0.5)
@@ -89,15 +89,16 @@ async def blocked(connection: Connection) -> bool:
 
 async def watched(connection: Connection) -> NoReturn:
     """Ask the broker for a sign of life again and again. Raises Lost when the connection ends or none comes."""
-    async with opened(connection) as channel:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_SECONDS):
-                    await until_closed(connection)
-            # What it does not read it does not answer either. Then its heartbeats have to do.
-            if not await blocked(connection):
-                async with asyncio.timeout(RPC_SECONDS):
-                    await channel.basic_qos(prefetch_count=1)
+    async with asyncio.timeout(RPC_SECONDS):
+        channel = await connection.channel(publisher_confirms=False)
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PROBE_SECONDS):
+                await until_closed(connection)
+        # What it does not read it does not answer either. Then its heartbeats have to do.
+        if not await blocked(connection):
+            async with asyncio.timeout(RPC_SECONDS):
+                await channel.basic_qos(prefetch_count=1)
 
 
 # ── for ever ─────────────────────────────────────────────────────────────────────────────────────────────────
