@@ -1,6 +1,8 @@
 """The database and the broker of a local cluster, where the operator has named none."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -8,13 +10,17 @@ from typing import Final
 
 import msgspec
 
+from prosa.cluster import guard as guard_program
 from prosa.cluster.nodes import PostgresNode, RabbitNode
 from prosa.cluster.nodes.node import Node
 from prosa.cluster.supervise.topology import Event, Happening, Process, Role
+from prosa.cluster.tree import parents
 from prosa.core.errors import SetupError
 from prosa.ports import Clock
 from prosa.settings import Settings
 
+GONE_SECONDS: Final = 5.0
+GUARD: Final = guard_program.__file__
 LOOK_SECONDS: Final = 0.5
 AGAIN_SECONDS: Final = 10.0
 
@@ -44,35 +50,104 @@ def missing(settings: Settings, folder: Path) -> list[Service]:
     return found
 
 
+class Guard:
+    """Kills the nodes' processes when this one was killed itself. (Others end with it on their leash, but a leash is
+    not for programs that run as somebody else.)"""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._told: set[int] = {process.pid}
+
+    def tell(self) -> None:
+        """Each child that this process has now is to end with it; what they started themselves ends with them."""
+        known = {child for child, parent in parents().items() if parent == os.getpid()}
+        for pid in known - self._told:
+            self._input.write(f"{pid}\n".encode())
+        # A number that is in use again must be told again.
+        self._told = known | {self._process.pid}
+
+    async def watch(self) -> None:
+        """Tell of whatever begins. Until cancelled."""
+        while True:
+            self.tell()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def end(self) -> None:
+        self._input.close()
+        try:
+            async with asyncio.timeout(GONE_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+
+    @property
+    def _input(self) -> asyncio.StreamWriter:
+        assert self._process.stdin is not None  # noqa: S101 — it was asked for
+        return self._process.stdin
+
+
 @asynccontextmanager
-async def running(services: Sequence[Service]) -> AsyncIterator[None]:
+async def guarding() -> AsyncIterator[Guard]:
+    program = (sys.executable, "-I", "-S", GUARD)
+    pipe = asyncio.subprocess.PIPE
+    guard = Guard(await asyncio.create_subprocess_exec(*program, stdin=pipe, start_new_session=True))
+    try:
+        yield guard
+    finally:
+        await guard.end()
+
+
+@asynccontextmanager
+async def running(services: Sequence[Service]) -> AsyncIterator[Guard | None]:
     """Start them side by side, and end them whatever happens. Raises SetupError, perhaps in a group."""
+    if not services:
+        yield None
+        return
     async with AsyncExitStack() as stack:
+        guard = await stack.enter_async_context(guarding())
         for service in services:
             stack.push_async_exit(service.node)
-        async with asyncio.TaskGroup() as group:
-            for service in services:
-                group.create_task(service.node.start())
-        yield
+        await _start(services, guard)
+        yield guard
 
 
-async def keep(service: Service, clock: Clock, heard: Callable[[Event], None], said: Callable[[str], None]) -> None:
+async def _start(services: Sequence[Service], guard: Guard) -> None:
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(guard.watch())
+        starting = [group.create_task(service.node.start()) for service in services]
+        await asyncio.wait(starting)
+        watching.cancel()
+    guard.tell()
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """What keeping nodes up needs, and where it tells of it."""
+
+    guard: Guard
+    clock: Clock
+    heard: Callable[[Event], None]
+    said: Callable[[str], None]
+
+
+async def keep(service: Service, watch: Watch) -> None:
     """Start a node again whenever it ended. Until cancelled."""
 
     def tell(what: Happening) -> None:
         process = service.described
-        heard(Event(event=what, name=process.name, role=process.role, at=clock.monotonic(), pid=process.pid))
+        now = watch.clock.monotonic()
+        watch.heard(Event(event=what, name=process.name, role=process.role, at=now, pid=process.pid))
 
     while True:
-        await clock.sleep(LOOK_SECONDS)
+        await watch.clock.sleep(LOOK_SECONDS)
         if service.node.running:
             continue
         tell(Happening.ENDED)
-        said(f"The private {service.role} has ended by itself; it is started again.")
+        watch.said(f"The private {service.role} has ended by itself; it is started again.")
         try:
             await service.node.start()
         except SetupError as error:
-            said(f"{error.message} Next try in {AGAIN_SECONDS:.0f} s.")
-            await clock.sleep(AGAIN_SECONDS)
+            watch.said(f"{error.message} Next try in {AGAIN_SECONDS:.0f} s.")
+            await watch.clock.sleep(AGAIN_SECONDS)
         else:
+            watch.guard.tell()
             tell(Happening.STARTED)

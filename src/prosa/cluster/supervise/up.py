@@ -12,7 +12,7 @@ from prosa.bootstrap.process import first
 from prosa.catalog import LOCAL
 from prosa.cluster.supervise.cluster import MIGRATE, Cluster
 from prosa.cluster.supervise.console import STDERR, Console, Prefix, is_coloured
-from prosa.cluster.supervise.services import Service, keep, missing, running
+from prosa.cluster.supervise.services import Service, Watch, keep, missing, running
 from prosa.cluster.supervise.topology import PROSA, Topology
 from prosa.settings import Settings
 
@@ -85,7 +85,7 @@ async def _serve(settings: Settings, wish: Wish, farewell: Farewell) -> None:
     prefix = Prefix([*topology.names, MIGRATE], coloured=is_coloured(STDERR, settings.environment))
     with Console(prefix, folder, as_json=wish.as_json) as console:
         _announce(console, settings, topology, services)
-        async with running(services):
+        async with running(services) as guard:
             cluster = Cluster(
                 topology,
                 happened=console.happened,
@@ -95,13 +95,14 @@ async def _serve(settings: Settings, wish: Wish, farewell: Farewell) -> None:
             async with cluster:
                 farewell.up = True
                 console.ready(cluster.describe())
-                await _keep_all(services, cluster, console, farewell)
+                watch = Watch(guard, SystemClock(), cluster.heard, console.say) if guard else None
+                await _keep_all(services, watch, farewell)
                 console.say("Ending: the gateways first, then the workers. Once more ends all of it at once.")
 
 
-async def _keep_all(services: list[Service], cluster: Cluster, console: Console, farewell: Farewell) -> None:
+async def _keep_all(services: list[Service], watch: Watch | None, farewell: Farewell) -> None:
     async with asyncio.TaskGroup() as group:
-        keepers = [group.create_task(keep(one, SystemClock(), cluster.heard, console.say)) for one in services]
+        keepers = [group.create_task(keep(service, watch)) for service in services if watch]
         await farewell.told.wait()
         for keeper in keepers:
             keeper.cancel()
