@@ -4,18 +4,21 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection
 
-from prosa.adapters.sql.database import Database
+from prosa.adapters.sql.database import Database, Work
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.runs import SqlRuns
+from prosa.core.errors import StoreUnavailable
 from prosa.core.policy import Limits
 from prosa.core.run import Claimant, End, RunState
 from prosa.core.work import Ask
+
+T = TypeVar("T")
 
 FULL, NORMAL = 2, 1
 
@@ -40,30 +43,40 @@ async def test_the_log_is_written_ahead_and_a_reader_never_blocks_the_writer(tmp
         assert mode == "wal"
 
 
-class Recorder:
-    """Stands where the database does and notes which writes want to be synced."""
+class Recorder(Database):
+    """Stands where the database does, notes which writes want to be synced, and is away."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        super().__init__(tasks)
         self.synced: list[bool] = []
 
-    async def write(self, work: object, *, synced: bool = True) -> object:
+    async def read(self, work: Work[T]) -> T:
+        raise StoreUnavailable("Nothing is read here.")
+
+    async def write(self, work: Work[T], *, synced: bool = True) -> T:
         self.synced.append(synced)
-        return None
+        raise StoreUnavailable("Nothing is written here.")
 
 
 async def test_accept_claim_finish_release_and_stop_are_synced_and_only_the_checkpoint_is_not() -> None:
-    recorder, run = Recorder(), uuid4()
-    runs = SqlRuns(cast("Database", recorder))
-    claimant, limits = Claimant(run, "wk-1", 1), Limits()
-    ask = cast("Ask", None)
-    await runs.accept(ask, limits)
-    await runs.claim(claimant, lease_seconds=3, continues=(), limits=limits)
-    await runs.finish(claimant, "text", End(RunState.DONE), limits)
-    await runs.release(claimant, "text")
-    await runs.stop(uuid4(), run, limits)
-    assert recorder.synced == [True] * 5
-    await runs.checkpoint("wk-1", [])
-    assert recorder.synced[-1] is False
+    run, limits = uuid4(), Limits()
+    claimant = Claimant(run, "wk-1", 1)
+    async with asyncio.TaskGroup() as tasks:
+        recorder = Recorder(tasks)
+        runs = SqlRuns(recorder)
+        for call in (
+            runs.accept(cast("Ask", None), limits),
+            runs.claim(claimant, lease_seconds=3, continues=(), limits=limits),
+            runs.finish(claimant, "text", End(RunState.DONE), limits),
+            runs.release(claimant, "text"),
+            runs.stop(uuid4(), run, limits),
+        ):
+            with pytest.raises(StoreUnavailable):
+                await call
+        assert recorder.synced == [True] * 5
+        with pytest.raises(StoreUnavailable):
+            await runs.checkpoint("wk-1", [])
+        assert recorder.synced[-1] is False
 
 
 async def test_a_new_database_that_somebody_writes_at_that_moment_is_waited_for(tmp_path: Path) -> None:

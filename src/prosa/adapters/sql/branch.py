@@ -1,12 +1,16 @@
-"""The branch of a chat from its root to a question, read as a prompt."""
+"""The branches of chats from their roots to questions, read as prompts."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import cache
+from itertools import groupby, pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
+import msgspec
+from sqlalchemy import Connection, Select, and_, column, func, literal, select
 
+from prosa.adapters.sql.columns import Id
+from prosa.adapters.sql.given import given, rows
 from prosa.adapters.sql.rows import Record
 from prosa.adapters.sql.tables import messages, runs
 from prosa.core.chat import Exchange, Role, Turn, prompt
@@ -17,29 +21,42 @@ PROMPT_MESSAGES: Final = 2000
 """How far back a prompt reaches (L8). No model reads more; an engine leaves out what does not fit its own context."""
 
 
-def _branch() -> Select[*tuple[Any, ...]]:
-    """From the question towards the root, while messages and characters are within bounds."""
+class Question(msgspec.Struct, frozen=True):
+    """What a run answers."""
+
+    run: UUID
+    chat: UUID
+    question: UUID
+
+
+@cache
+def _branches(dialect: str) -> Select[*tuple[Any, ...]]:
+    """From each question towards its root, while messages and characters are within bounds."""
+    asked = given(dialect, column("run", Id()), column("chat", Id()), column("question", Id()))
     size = func.length(messages.c.text)
     columns = (messages.c.id, messages.c.parent_id)
-    in_chat = messages.c.chat_id == bindparam("chat")
     start = (literal(0).label("depth"), size.label("characters"))
-    leaf = select(*columns, *start).where(in_chat, messages.c.id == bindparam("question"))
+    the_question = and_(messages.c.chat_id == asked.c.chat, messages.c.id == asked.c.question)
+    leaf = select(asked.c.run, asked.c.chat, *columns, *start).join_from(asked, messages, the_question)
     branch = leaf.cte("branch", recursive=True)
     within = and_(branch.c.depth < PROMPT_MESSAGES, branch.c.characters < PROMPT_CHARACTERS)
-    above = and_(in_chat, messages.c.id == branch.c.parent_id, within)
-    further = (branch.c.depth + 1, branch.c.characters + size)
-    branch = branch.union_all(select(*columns, *further).join_from(branch, messages, above))
-    here = and_(in_chat, messages.c.id == branch.c.id)
-    query = select(messages.c.role, messages.c.text, runs.c.state).join_from(branch, messages, here)
-    return query.outerjoin(runs, runs.c.reply_id == branch.c.id).order_by(branch.c.depth.desc())
+    above = and_(messages.c.chat_id == branch.c.chat, messages.c.id == branch.c.parent_id, within)
+    further = (branch.c.run, branch.c.chat, *columns, branch.c.depth + 1, branch.c.characters + size)
+    branch = branch.union_all(select(*further).join_from(branch, messages, above))
+    here = and_(messages.c.chat_id == branch.c.chat, messages.c.id == branch.c.id)
+    query = select(branch.c.run.label("asked"), messages.c.role, messages.c.text, runs.c.state)
+    replies = query.join_from(branch, messages, here).outerjoin(runs, runs.c.reply_id == branch.c.id)
+    return replies.order_by(branch.c.run, branch.c.depth.desc())
 
 
-_BRANCH: Final = _branch()
+def prompts(tx: Connection, asked: Sequence[Question]) -> dict[UUID, tuple[Turn, ...]]:
+    """The turns that lead to each question, in order, by run."""
+    found = tx.execute(_branches(tx.dialect.name), rows(asked))
+    return {run: _turns(list(branch)) for run, branch in groupby(found, key=lambda message: message.asked)}
 
 
-def turns(tx: Connection, chat: UUID, question: UUID) -> tuple[Turn, ...]:
-    """The turns of a question, in order."""
-    *before, asked = tx.execute(_BRANCH, {"chat": chat, "question": question}).all()
+def _turns(branch: Sequence[Record]) -> tuple[Turn, ...]:
+    *before, asked = branch
     system = next((message.text for message in before if message.role == Role.SYSTEM), None)
     return prompt(system, _exchanges(before), asked.text)
 

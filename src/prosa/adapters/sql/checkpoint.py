@@ -1,28 +1,29 @@
 """Checkpoint: the new text of all runs of a worker in one statement, each guarded by claim and length (L3, L4)."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-import msgspec
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Connection,
-    FromClause,
     Integer,
+    Select,
     Text,
     and_,
+    bindparam,
     case,
-    cast,
     column,
     func,
-    literal,
     or_,
     select,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from prosa.adapters.sql.columns import Id
+from prosa.adapters.sql.given import given, rows
 from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.tables import runs
 from prosa.core.run import RunState
@@ -35,45 +36,40 @@ def checkpoint(tx: Connection, worker: str, saves: Sequence[Save]) -> list[Saved
     """See ports.Runs.checkpoint. Text that fitted nowhere is reported by the length that is stored."""
     if not saves:
         return []
-    given = _given(tx, msgspec.json.encode(saves).decode())
-    owned = and_(
-        runs.c.id == given.c.run,
-        runs.c.claim == given.c.claim,
-        runs.c.worker == worker,
-        is_in(RunState.RUNNING),
-    )
-    columns = (runs.c.id, _length.label("seq"), runs.c.stop_requested)
-    appended = (
-        update(runs)
-        .where(owned, or_(given.c.whole, _length == given.c.at))
-        .values(
-            saved=case((given.c.whole, given.c.text), else_=runs.c.saved + given.c.text),
-            crashes_row=case((given.c.text != "", 0), else_=runs.c.crashes_row),
-        )
-    )
-    found = [Saved(run.id, run.seq, run.stop_requested) for run in tx.execute(appended.returning(*columns))]
+    values = {**rows(saves), "by": worker}
+    append, look = _statements(tx.dialect.name)
+    found = [Saved(run.id, run.seq, run.stop_requested) for run in tx.execute(append, values)]
     if len(found) < len(saves):
         done = {saved.run for saved in found}
-        rest = tx.execute(select(*columns).join_from(runs, given, owned)).all()
+        rest = tx.execute(look, values).all()
         found += [Saved(run.id, run.seq, run.stop_requested) for run in rest if run.id not in done]
     return found
 
 
-def _given(tx: Connection, payload: str) -> FromClause:
-    """The saves as a table: both databases unpack JSON, so one parameter carries them all."""
-    document = literal(payload, Text)
-    columns = (
+@cache
+def _statements(dialect: str) -> tuple[ReturningUpdate[Any], Select[*tuple[Any, ...]]]:
+    """Append what fits; and look at all that is owned."""
+    saves = given(
+        dialect,
         column("run", Id()),
         column("claim", BigInteger),
         column("at", Integer),
         column("text", Text),
         column("whole", Boolean),
     )
-    if tx.dialect.name == "postgresql":
-        unpacked = func.json_to_recordset(cast(document, JSON))
-        return unpacked.table_valued(*columns, name="given").render_derived(with_types=True)
-    each = func.json_each(document).table_valued("value")
-    fields = [
-        func.json_extract(each.c.value, f"$.{field.name}", type_=field.type).label(field.name) for field in columns
-    ]
-    return select(*fields).subquery("given")
+    owned = and_(
+        runs.c.id == saves.c.run,
+        runs.c.claim == saves.c.claim,
+        runs.c.worker == bindparam("by"),
+        is_in(RunState.RUNNING),
+    )
+    columns = (runs.c.id, _length.label("seq"), runs.c.stop_requested)
+    append = (
+        update(runs)
+        .where(owned, or_(saves.c.whole, _length == saves.c.at))
+        .values(
+            saved=case((saves.c.whole, saves.c.text), else_=runs.c.saved + saves.c.text),
+            crashes_row=case((saves.c.text != "", 0), else_=runs.c.crashes_row),
+        )
+    )
+    return append.returning(*columns), select(*columns).join_from(runs, saves, owned)

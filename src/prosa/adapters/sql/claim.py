@@ -1,17 +1,20 @@
 """Claim: take a run under a fresh claim, from its queue or from a worker that is gone (L3)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Float, bindparam, case, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Float, Text, bindparam, case, column, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from prosa.adapters.sql.branch import turns
-from prosa.adapters.sql.columns import Now, NowPlus
+from prosa.adapters.sql.branch import Question, prompts
+from prosa.adapters.sql.columns import Id, Now, NowPlus
+from prosa.adapters.sql.given import given, rows
 from prosa.adapters.sql.rows import Record, is_in, row_of, run_columns
 from prosa.adapters.sql.steps import end_locked, lock_run, lock_user, promote_user
 from prosa.adapters.sql.tables import runs, workers
+from prosa.core.chat import Turn
 from prosa.core.policy import Crashes, Limits, crashed
 from prosa.core.run import Claimant, End, Failure, RunState
 from prosa.core.work import Held
@@ -34,20 +37,37 @@ class Terms(msgspec.Struct, frozen=True):
     limits: Limits
 
 
-def claim(tx: Connection, claimant: Claimant, terms: Terms) -> Held | None:
-    """See ports.Runs.claim."""
-    taken = _take(tx, _take_queued, claimant, terms)
-    if taken is not None:
-        return _held(tx, taken)
-    found = _found(tx, claimant, terms.lease_seconds)
+class Wanted(msgspec.Struct, frozen=True):
+    """One claim."""
+
+    claimant: Claimant
+    terms: Terms
+
+
+def claims(tx: Connection, wanted: Sequence[Wanted]) -> list[Held | None]:
+    """See ports.Runs.claim; many at once. Their terms differ in nothing but the lease."""
+    queued = {run.claim: run for run in _take_queued(tx, wanted)}
+    taken = [queued.get(one.claimant.claim) or _otherwise(tx, one) for one in wanted]
+    asked = [Question(run.id, run.chat_id, run.message_id) for run in taken if run is not None]
+    turns = prompts(tx, asked) if asked else {}
+    return [None if run is None else _held(run, turns[run.id]) for run in taken]
+
+
+def _take_queued(tx: Connection, wanted: Sequence[Wanted]) -> list[Record]:
+    values = rows([{"run": one.claimant.run, "own": one.claimant.claim, "by": one.claimant.worker} for one in wanted])
+    return list(tx.execute(_taking_queued(tx.dialect.name), values | _given(wanted[0].terms)))
+
+
+def _otherwise(tx: Connection, one: Wanted) -> Record | None:
+    """A run that is not queued: ours already, a dead worker's, or not to be had."""
+    claimant = one.claimant
+    found = _found(tx, claimant, one.terms.lease_seconds)
     if found is None or found.state != RunState.RUNNING:
         return None
     if found.claim == claimant.claim and found.worker == claimant.worker:
         # The first try had worked, and its answer was lost.
-        taken = tx.execute(_taken, {"run": claimant.run}).one()
-    elif found.dead:
-        taken = _take_over(tx, claimant, found, terms)
-    return _held(tx, taken) if taken is not None else None
+        return tx.execute(_taken, {"run": claimant.run}).one()
+    return _take_over(tx, claimant, found, one.terms) if found.dead else None
 
 
 def _found(tx: Connection, claimant: Claimant, lease_seconds: float) -> Record | None:
@@ -61,7 +81,7 @@ def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) 
     crashes, failed = crashed(Crashes(found.crashes_row, found.crashes_total))
     if failed is None:
         counts = {"before": found.claim, "in_row": crashes.row, "in_all": crashes.total}
-        return _take(tx, _take_running, claimant, terms, **counts)
+        return _take(tx, claimant, terms, **counts)
     lock_user(tx, found.user_id)
     run = lock_run(tx, runs.c.id == claimant.run, is_in(RunState.RUNNING), runs.c.claim == found.claim)
     if run is not None:
@@ -70,38 +90,19 @@ def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) 
     return None
 
 
-def _take(
-    tx: Connection, statement: ReturningUpdate[Any], claimant: Claimant, terms: Terms, **given: object
-) -> Record | None:
-    """The run under its new claim; None where the statement's fence held."""
-    values = {
-        "run": claimant.run,
-        "own": claimant.claim,
-        "by": claimant.worker,
-        "continues": list(terms.continues),
-        "seconds": terms.limits.run_seconds,
-    }
-    return tx.execute(statement, values | given).first()
+def _take(tx: Connection, claimant: Claimant, terms: Terms, **given: object) -> Record | None:
+    """The run under its new claim; None where another was faster."""
+    own = {"run": claimant.run, "own": claimant.claim, "by": claimant.worker}
+    return tx.execute(_taking_running, own | _given(terms) | given).first()
 
 
-def _held(tx: Connection, run: Record) -> Held:
+def _given(terms: Terms) -> dict[str, object]:
+    return {"continues": list(terms.continues), "seconds": terms.limits.run_seconds}
+
+
+def _held(run: Record, turns: tuple[Turn, ...]) -> Held:
     left = (run.end_by - run.now).total_seconds()
-    return Held(row_of(run), turns(tx, run.chat_id, run.message_id), run.stop_requested, left)
-
-
-def _taking(*fence: ColumnElement[bool], **changes: object) -> ReturningUpdate[Any]:
-    query = update(runs).where(runs.c.id == bindparam("run"), *fence)
-    continues = runs.c.model.in_(bindparam("continues", expanding=True))
-    return query.values(
-        state=RunState.RUNNING,
-        attempt=runs.c.attempt + 1,
-        claim=bindparam("own"),
-        worker=bindparam("by"),
-        saved=case((continues, runs.c.saved), else_=""),
-        started_at=func.coalesce(runs.c.started_at, Now()),
-        end_by=func.coalesce(runs.c.end_by, NowPlus(bindparam("seconds", type_=Float))),
-        **changes,
-    ).returning(*_COLUMNS)
+    return Held(row_of(run), turns, run.stop_requested, left)
 
 
 # A run that runs has its text in ``saved``: its message is empty until the end.
@@ -114,10 +115,33 @@ _COLUMNS: Final = (
     Now().label("now"),
 )
 _taken: Final = select(*_COLUMNS).where(runs.c.id == bindparam("run"))
-_take_queued: Final = _taking(is_in(RunState.QUEUED))
-_take_running: Final = _taking(
-    is_in(RunState.RUNNING),
-    runs.c.claim == bindparam("before"),
-    crashes_row=bindparam("in_row"),
-    crashes_total=bindparam("in_all"),
+
+
+def _changes(own: ColumnElement[int], by: ColumnElement[str]) -> dict[str, object]:
+    """What a claim changes. An engine that cannot continue takes the saved text back (L4)."""
+    continues = runs.c.model.in_(bindparam("continues", expanding=True))
+    return {
+        "state": RunState.RUNNING,
+        "attempt": runs.c.attempt + 1,
+        "claim": own,
+        "worker": by,
+        "saved": case((continues, runs.c.saved), else_=""),
+        "started_at": func.coalesce(runs.c.started_at, Now()),
+        "end_by": func.coalesce(runs.c.end_by, NowPlus(bindparam("seconds", type_=Float))),
+    }
+
+
+_taking_running: Final = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), is_in(RunState.RUNNING), runs.c.claim == bindparam("before"))
+    .values(_changes(bindparam("own", type_=BigInteger), bindparam("by", type_=Text)))
+    .values(crashes_row=bindparam("in_row"), crashes_total=bindparam("in_all"))
+    .returning(*_COLUMNS)
 )
+
+
+@cache
+def _taking_queued(dialect: str) -> ReturningUpdate[Any]:
+    wanted = given(dialect, column("run", Id()), column("own", BigInteger), column("by", Text))
+    query = update(runs).where(runs.c.id == wanted.c.run, is_in(RunState.QUEUED))
+    return query.values(_changes(wanted.c.own, wanted.c.by)).returning(*_COLUMNS)

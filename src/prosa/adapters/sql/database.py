@@ -4,8 +4,10 @@ Work is a plain function of a connection, so a transaction reads as straight cod
 the way that is cheapest there: SQLite in a thread of its own, PostgreSQL in a greenlet over asyncpg.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
@@ -18,7 +20,17 @@ WAIT_SECONDS: Final = 15.0
 
 
 class Database(ABC):
-    """Runs work in transactions. Drivers' errors come out as ours (failures.py)."""
+    """Runs work in transactions. Drivers' errors come out as ours (failures.py).
+
+    ``tasks`` owns what must outlive a caller that is cancelled.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+
+    def start(self, job: Coroutine[None, None, None]) -> None:
+        """Let a job run on its own; closing the database waits for it."""
+        self._tasks.create_task(job)
 
     @abstractmethod
     async def read(self, work: Work[T]) -> T: ...
@@ -31,3 +43,16 @@ class Database(ABC):
         to its end without it: a cancelled statement would cost the connection and leave the outcome open.
         """
         ...
+
+
+@asynccontextmanager
+async def owned_tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that is waited for, and leaves the error of whoever uses it as it is, outside of any group."""
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            yield tasks
+        except BaseException as error:  # noqa: BLE001 — it is raised again below
+            failure = error
+    if failure is not None:
+        raise failure

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import URL, Connection, PoolProxiedConnection, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work
+from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work, owned_tasks
 from prosa.adapters.sql.failures import mapped, translated
 from prosa.core.errors import StoreUnavailable
 
@@ -19,13 +19,13 @@ ANSWERED: Final = "prosa_answered"
 
 
 class PostgresDatabase(Database):
-    """See database.Database. ``tasks`` owns the transactions, so that they outlive a caller that is cancelled."""
+    """See database.Database. Transactions are tasks of its own, so that they outlive a caller that is cancelled."""
 
     def __init__(self, engine: AsyncEngine, tasks: asyncio.TaskGroup) -> None:
+        super().__init__(tasks)
         self._synced = engine
         self._unsynced = engine.execution_options(prosa_synced=False)
         self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._tasks = tasks
 
     async def read(self, work: Work[T]) -> T:
         with mapped():
@@ -33,7 +33,7 @@ class PostgresDatabase(Database):
 
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._tasks.create_task(self._settle(work, answer, synced=synced))
+        self.start(self._settle(work, answer, synced=synced))
         return await answer
 
     async def _settle(self, work: Work[T], answer: asyncio.Future[T], *, synced: bool) -> None:
@@ -89,7 +89,7 @@ def _lost(error: exc.DBAPIError) -> bool:
 async def open_postgresql(url: URL, *, pool_size: int) -> AsyncIterator[PostgresDatabase]:
     engine = _engine(url, pool_size)
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with owned_tasks() as tasks:
             yield PostgresDatabase(engine, tasks)
     finally:
         await engine.dispose()

@@ -1,32 +1,25 @@
 """The port ``Runs``: each method is one transaction."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, update
 
 from prosa.adapters.sql.accept import accept
 from prosa.adapters.sql.checkpoint import checkpoint
-from prosa.adapters.sql.claim import Terms, claim
+from prosa.adapters.sql.claim import Terms, Wanted, claims
 from prosa.adapters.sql.columns import Now
 from prosa.adapters.sql.database import Database
-from prosa.adapters.sql.rows import end_columns, end_of, is_in, own_row, unknown_run
-from prosa.adapters.sql.steps import STOPPED, end_locked, end_run, ending, lock_run, lock_user, promote_user
-from prosa.adapters.sql.tables import runs, users
+from prosa.adapters.sql.finish import Ending, finish
+from prosa.adapters.sql.rows import own_row, unknown_run
+from prosa.adapters.sql.steps import STOPPED, end_locked, lock_run, lock_user, promote_user
+from prosa.adapters.sql.tables import runs
+from prosa.adapters.sql.together import Together
 from prosa.core.events import Job
 from prosa.core.policy import Limits
 from prosa.core.relay import Row
 from prosa.core.run import Claimant, End, RunState
 from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
-
-_lock_owner: Final = (
-    select(users.c.id)
-    .join_from(users, runs, runs.c.user_id == users.c.id)
-    .where(runs.c.id == bindparam("run"))
-    .with_for_update(key_share=True, of=users)
-)
-_end_own: Final = ending(runs.c.worker == bindparam("by"), runs.c.claim == bindparam("own"), is_in(RunState.RUNNING))
 
 
 class SqlRuns:
@@ -34,6 +27,8 @@ class SqlRuns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._claims: Together[Wanted, Held | None] = Together(database, claims)
+        self._endings: Together[Ending, Committed] = Together(database, finish)
 
     async def accept(self, ask: Ask, limits: Limits) -> Receipt:
         return await self._database.write(lambda tx: accept(tx, ask, limits))
@@ -41,14 +36,13 @@ class SqlRuns:
     async def claim(
         self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
     ) -> Held | None:
-        terms = Terms(lease_seconds, tuple(continues), limits)
-        return await self._database.write(lambda tx: claim(tx, claimant, terms))
+        return await self._claims(Wanted(claimant, Terms(lease_seconds, tuple(continues), limits)))
 
     async def checkpoint(self, worker: str, saves: Sequence[Save]) -> Sequence[Saved]:
         return await self._database.write(lambda tx: checkpoint(tx, worker, saves), synced=False)
 
     async def finish(self, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
-        return await self._database.write(lambda tx: _finish(tx, claimant, text, end, limits))
+        return await self._endings(Ending(claimant, text, end, limits))
 
     async def release(self, claimant: Claimant, text: str) -> bool:
         return await self._database.write(lambda tx: _release(tx, claimant, text))
@@ -65,24 +59,6 @@ def _fence(claimant: Claimant) -> tuple[ColumnElement[bool], ...]:
         runs.c.claim == claimant.claim,
         runs.c.state == RunState.RUNNING,
     )
-
-
-def _finish(tx: Connection, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
-    user = tx.execute(_lock_owner, {"run": claimant.run}).scalar()
-    if user is None:
-        return Committed(mine=False, end=None)
-    if end_run(tx, _end_own, claimant.run, end, text, by=claimant.worker, own=claimant.claim):
-        return Committed(mine=True, end=end, promoted=promote_user(tx, user, limits))
-    return _outcome(tx, claimant)
-
-
-def _outcome(tx: Connection, claimant: Claimant) -> Committed:
-    """Nothing was changed: the first try had worked, or the run is another's."""
-    query = select(runs.c.worker, runs.c.claim, *end_columns).where(runs.c.id == claimant.run)
-    found = tx.execute(query).one()
-    end = end_of(found)
-    own = found.claim == claimant.claim and found.worker == claimant.worker
-    return Committed(mine=own and end is not None, end=end)
 
 
 def _release(tx: Connection, claimant: Claimant, text: str) -> bool:

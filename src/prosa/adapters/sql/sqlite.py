@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work
+from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work, owned_tasks
 from prosa.adapters.sql.failures import mapped
 from prosa.core.errors import StoreUnavailable
 
@@ -64,7 +64,8 @@ class Line:
 class SqliteDatabase(Database):
     """See database.Database."""
 
-    def __init__(self, writer: Line, readers: Line) -> None:
+    def __init__(self, writer: Line, readers: Line, tasks: asyncio.TaskGroup) -> None:
+        super().__init__(tasks)
         self._writer = writer
         self._readers = readers
 
@@ -84,7 +85,8 @@ async def open_sqlite(
     writer = Line(_engine(url, "BEGIN IMMEDIATE", 1, foreign_keys=foreign_keys), 1, wait_seconds)
     readers = Line(_engine(url, "BEGIN", _READERS, foreign_keys=foreign_keys), _READERS, wait_seconds)
     try:
-        yield SqliteDatabase(writer, readers)
+        async with owned_tasks() as tasks:
+            yield SqliteDatabase(writer, readers, tasks)
     finally:
         await readers.close()
         await writer.close()

@@ -22,7 +22,7 @@ STOPPED: Final = End(RunState.STOPPED, Finish.STOPPED)
 _one_user: Final = select(users.c.id).where(users.c.id == bindparam("user"))
 _user: Final = _one_user.with_for_update(key_share=True)
 _try_user: Final = _one_user.with_for_update(key_share=True, skip_locked=True)
-_END: Final = (
+END: Final = (
     "state",
     "finish",
     "prompt_tokens",
@@ -82,15 +82,25 @@ def lock_run(tx: Connection, *conditions: ColumnElement[bool], skip_locked: bool
 
 def ending(*fence: ColumnElement[bool], **changes: object) -> ReturningUpdate[Any]:
     """The statement that ends a run which has no end, where the fence lets it (``end_run``)."""
-    values = {name: bindparam(f"end_{name}", type_=runs.c[name].type) for name in _END}
+    values = {name: bindparam(f"end_{name}", type_=runs.c[name].type) for name in END}
     query = update(runs).where(runs.c.id == bindparam("run"), unfinished, *fence)
     return query.values(values | {"ended_at": Now(), "saved": ""} | changes).returning(runs.c.chat_id, runs.c.reply_id)
 
 
 def end_run(tx: Connection, statement: ReturningUpdate[Any], run: UUID, end: End, text: str, **given: object) -> bool:
     """End a run and move its text into the reply. False: the statement's fence held, nothing was changed."""
+    changed = tx.execute(statement, {"run": run, **end_values(end), **given}).first()
+    if changed is None:
+        return False
+    tx.execute(_write_reply, {"chat": changed.chat_id, "reply": changed.reply_id, "written": text})
+    tx.execute(_touch, {"chat": changed.chat_id})
+    return True
+
+
+def end_values(end: End) -> dict[str, object]:
+    """The parameters of an end, by the columns' names behind ``end_``."""
     failure = end.failure
-    values = {
+    return {
         "end_state": end.state,
         "end_finish": end.finish,
         "end_prompt_tokens": end.usage.prompt_tokens,
@@ -99,12 +109,6 @@ def end_run(tx: Connection, statement: ReturningUpdate[Any], run: UUID, end: End
         "end_error_message": failure and failure.message,
         "end_error_retryable": failure and failure.retryable,
     }
-    changed = tx.execute(statement, {"run": run, **values, **given}).first()
-    if changed is None:
-        return False
-    tx.execute(_write_reply, {"chat": changed.chat_id, "reply": changed.reply_id, "written": text})
-    tx.execute(_touch, {"chat": changed.chat_id})
-    return True
 
 
 def end_locked(tx: Connection, run: Record, end: End) -> None:
