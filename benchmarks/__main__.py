@@ -3,13 +3,13 @@
 Nothing here judges: the figures of one machine stand in docs/benchmarks.md with this command beside them.
 """
 
-import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from benchmarks.load import load
 from benchmarks.sockets import idle, stalled
@@ -28,7 +28,7 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
             data.mkdir()
-            result = asyncio.run(BENCHMARKS[name](data))
+            result = uvloop.run(BENCHMARKS[name](data))
         sys.stdout.write(f"{name} {msgspec.json.encode(result).decode()}\n")
         sys.stdout.flush()
 

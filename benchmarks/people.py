@@ -1,6 +1,5 @@
 """Accounts with tokens, written straight into the data folder before the process starts: no Argon2 in between."""
 
-import asyncio
 from pathlib import Path
 
 from uuid_utils.compat import uuid7
@@ -23,7 +22,3 @@ async def people(folder: Path, count: int) -> list[str]:
             await store.sign_ins.open(tokens.uuid(), user.id, tokens.digest(secret), kind="token", seconds=86_400)
             secrets.append(secret)
     return secrets
-
-
-def made(folder: Path, count: int) -> list[str]:
-    return asyncio.run(people(folder, count))
