@@ -144,10 +144,7 @@ class Crowd:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
                 for batch in batched(self.people, OPENING_AT_ONCE):
-                    for person in batch:
-                        group.create_task(person.live())
-                    for person in batch:
-                        await person.welcomed.wait()
+                    await _welcome(group, batch)
         except TimeoutError:
             there = sum(person.welcomed.is_set() for person in self.people)
             raise Unavailable(
@@ -164,6 +161,13 @@ class Crowd:
     def _leave(self) -> None:
         for person in self.people:
             person.leave()
+
+
+async def _welcome(group: asyncio.TaskGroup, people: Sequence[Person]) -> None:
+    for person in people:
+        group.create_task(person.live())
+    for person in people:
+        await person.welcomed.wait()
 
 
 def batched(people: Sequence[Person], size: int) -> Iterator[Sequence[Person]]:

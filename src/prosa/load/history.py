@@ -110,20 +110,24 @@ async def _messages(http: aiohttp.ClientSession, chat: _Chat) -> list[MessageVie
 
 async def _page(http: aiohttp.ClientSession, chat: _Chat, cursor: str) -> Page | None:
     """One page, asked of one address after the other until one of them tells."""
-    query = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
-    headers = {"Authorization": f"Bearer {chat.token}"}
     for number in range(TRIES):
-        url = f"{chat.urls[number % len(chat.urls)]}/api/chats/{chat.chat}"
         try:
-            async with http.get(url, params=query, headers=headers) as response:
-                if response.status == 404:
-                    return Page(())
-                if response.status == 200:
-                    return msgspec.json.decode(await response.read(), type=Page)
+            page = await _asked(http, chat, cursor, chat.urls[number % len(chat.urls)])
         except (aiohttp.ClientError, OSError, msgspec.MsgspecError):
-            pass
+            page = None
+        if page is not None:
+            return page
         await asyncio.sleep(PAUSE_SECONDS)
     return None
+
+
+async def _asked(http: aiohttp.ClientSession, chat: _Chat, cursor: str, url: str) -> Page | None:
+    query = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
+    headers = {"Authorization": f"Bearer {chat.token}"}
+    async with http.get(f"{url}/api/chats/{chat.chat}", params=query, headers=headers) as response:
+        if response.status == 404:
+            return Page(())
+        return msgspec.json.decode(await response.read(), type=Page) if response.status == 200 else None
 
 
 def _by_chat(messages: Sequence[Asked]) -> dict[UUID, list[Asked]]:
