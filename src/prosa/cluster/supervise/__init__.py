@@ -2,6 +2,7 @@
 
 from prosa.cluster.supervise.cluster import DESCRIPTION, Cluster
 from prosa.cluster.supervise.patience import Patience
+from prosa.cluster.supervise.services import Guard, guarding
 from prosa.cluster.supervise.topology import PROSA, Description, Event, Happening, Process, Role, Topology
 
 __all__ = [
@@ -10,9 +11,11 @@ __all__ = [
     "Cluster",
     "Description",
     "Event",
+    "Guard",
     "Happening",
     "Patience",
     "Process",
     "Role",
     "Topology",
+    "guarding",
 ]

@@ -51,8 +51,10 @@ def missing(settings: Settings, folder: Path) -> list[Service]:
 
 
 class Guard:
-    """Kills the nodes' processes when this one was killed itself. (Others end with it on their leash, but a leash is
-    not for programs that run as somebody else.)"""
+    """Kills the processes that it was told of when this one was killed itself.
+
+    Those of a cluster are on a leash anyway; but a leash is not for programs that run as somebody else, as nodes may.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -88,6 +90,7 @@ class Guard:
 
 @asynccontextmanager
 async def guarding() -> AsyncIterator[Guard]:
+    """Start the guard. It knows nothing yet: ``tell`` it whenever a node has started."""
     program = (sys.executable, "-I", "-S", GUARD)
     pipe = asyncio.subprocess.PIPE
     guard = Guard(await asyncio.create_subprocess_exec(*program, stdin=pipe, start_new_session=True))
