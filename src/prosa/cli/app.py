@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prosa.cli import accounts, bench, local_cluster, serving, talk, upkeep
+from prosa.cli import accounts, bench, chaos, local_cluster, serving, talk, upkeep
 from prosa.cli.options import NOT_SET_UP, WRONG
 from prosa.core.errors import ProsaError, SetupError
 
@@ -26,6 +26,7 @@ app.command(name="doctor")(upkeep.examine)
 app.command()(accounts.token)
 app.command()(talk.chat)
 app.command()(bench.bench)
+app.command()(chaos.chaos)
 app.add_typer(accounts.user, name="user")
 
 
