@@ -34,7 +34,11 @@ _Urls = Annotated[
 ]
 _Cluster = Annotated[
     Path | None,
-    typer.Option("--cluster", help="What `prosa up --json` wrote: its processes are measured.", rich_help_panel=PLACE),
+    typer.Option(
+        "--cluster",
+        help="The cluster.json of a `prosa up`: its address, and its processes to measure.",
+        rich_help_panel=PLACE,
+    ),
 ]
 _Pids = Annotated[
     list[str] | None,
@@ -115,7 +119,7 @@ def bench(  # noqa: PLR0913 — each is an option
 
     \b
     prosa bench --users 100 --words 100
-    prosa bench --users 1000 --words 200 --spread 20 --cluster cluster.json
+    prosa bench --users 1000 --words 200 --spread 20 --cluster data/cluster/cluster.json
     prosa bench --users 500 --start together --words 20
     prosa bench --users 50 --messages 100 --chats 100 --start back-to-back --words 5 --rate 1000
     prosa bench --url http://10.0.0.7:8000 --url http://10.0.0.8:8000 --pid gateway=4711
@@ -139,7 +143,7 @@ def bench(  # noqa: PLR0913 — each is an option
     out.mkdir(parents=True, exist_ok=True)
     job = Job(
         plan=plan,
-        urls=_addresses(url),
+        urls=_addresses(url, cluster),
         out=out,
         tokens_file=tokens_file or out / "accounts.json",
         disk_folder=disk_folder or out,
@@ -177,7 +181,7 @@ def watched(cluster: Path | None, pids: Mapping[str, int]) -> Watched:
     if cluster is None:
         return Watched(lambda: pids, metered)
     read = _reader(cluster)
-    addresses = tuple(process.address for process in read().processes if process.address)
+    addresses = tuple(one.address for one in read().processes if one.address and one.address.startswith("http"))
     return Watched(lambda: {**{one.name: one.pid for one in read().processes}, **pids}, metered, addresses)
 
 
@@ -197,9 +201,10 @@ class _Process(msgspec.Struct):
 
 
 class _Written(msgspec.Struct):
-    """What `prosa up --json` writes."""
+    """What `prosa up` writes."""
 
     processes: list[_Process]
+    address: str = ""
 
 
 def _reader(path: Path) -> Callable[[], _Written]:
@@ -207,7 +212,9 @@ def _reader(path: Path) -> Callable[[], _Written]:
     try:
         last = msgspec.json.decode(path.read_bytes(), type=_Written)
     except (OSError, msgspec.MsgspecError) as error:
-        raise SetupError(f"{path} is no file of a cluster: {error}. Write it with `prosa up --json`.") from error
+        raise SetupError(
+            f"{path} is no file of a cluster: {error}. `prosa up` writes it: cluster.json in its folder."
+        ) from error
 
     def read() -> _Written:
         nonlocal last
@@ -225,7 +232,9 @@ def _pids(named: list[str]) -> dict[str, int]:
     return {name: int(number) for name, _, number in pairs}
 
 
-def _addresses(urls: list[str] | None) -> tuple[str, ...]:
+def _addresses(urls: list[str] | None, cluster: Path | None) -> tuple[str, ...]:
+    if not urls and cluster is not None:
+        urls = [_reader(cluster)().address]
     given = tuple(url.rstrip("/") for url in urls or [address(settings.load())])
     if any(not url.startswith(("http://", "https://")) for url in given):
         raise typer.BadParameter("an address begins with http:// or https://", param_hint="--url")

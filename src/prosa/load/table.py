@@ -96,4 +96,4 @@ def _generator(report: Report) -> Iterable[str]:
     own = report.generator
     yield f"The bench itself took {own.cpu_seconds:g} CPU s ({own.cpu_percent:g} % of one core)."
     if own.limited:
-        yield "  Its event loop was late (see its lag): the generator was the limit. Try --processes."
+        yield "  Its event loop was late (see its lag): it was the limit, or the machine is busy. Try --processes."
