@@ -61,10 +61,13 @@ class RabbitBus:
         async with self._running(self._consuming.keep(inbox.run)):
             with suppress(TimeoutError):
                 async with asyncio.timeout(BOUND_SECONDS):
-                    await self._consuming.settled()
-                    if not self._consuming.away:
-                        await inbox.bound.wait()
+                    await self._bound(inbox)
             yield inbox
+
+    async def _bound(self, inbox: InboxConsumer) -> None:
+        await self._consuming.settled()
+        if not self._consuming.away:
+            await inbox.bound.wait()
 
     async def backlog(self, pool: str) -> int | None:
         if (connection := self._consuming.connection) is None:

@@ -2,26 +2,23 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
-from aiormq.connection import Connection
 
 from prosa.adapters.rabbitmq_bus import topology
 from prosa.adapters.rabbitmq_bus.connection import connected, opened
-from prosa.adapters.rabbitmq_bus.failures import Address, Lost, address, explained, silence
+from prosa.adapters.rabbitmq_bus.failures import Address, Lost, address, explained, reaching, silence
 from prosa.adapters.rabbitmq_bus.topology import DEAD, RPC_SECONDS
 from prosa.core import events
 from prosa.core.errors import NotFound
-
-ALL: Final = topology.DEAD_LETTERS
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -48,6 +45,9 @@ class Letter(msgspec.Struct, frozen=True):
         return self.body.hex(" ", 1)
 
 
+Taken = list[tuple[Letter, DeliveredMessage]]
+
+
 class Handled(msgspec.Struct, frozen=True):
     """How many letters were retried or dropped, and how many were left because they are no jobs."""
 
@@ -62,45 +62,75 @@ class DeadLetters:
     raise BusUnavailable where the broker goes away.
     """
 
-    def __init__(self, connection: Connection, to: Address) -> None:
-        self._connection = connection
+    def __init__(self, channel: Channel, to: Address) -> None:
+        self._channel = channel
         self._to = to
+        self._held: dict[int, None] = {}
 
     async def list(self, limit: int = 100) -> list[Letter]:
         """The oldest letters."""
-        with _explaining(self._to):
-            async with opened(self._connection) as channel:
-                return [letter async for letter, _ in _letters(channel, limit)]
+        async with self._taken() as letters:
+            return [letter for letter, _ in letters[:limit]]
 
     async def show(self, id: str) -> Letter:
         """Raises NotFound."""
-        with _explaining(self._to):
-            async with opened(self._connection) as channel:
-                async for letter, _ in _letters(channel):
-                    if letter.id == id:
-                        return letter
-        raise _unknown(id)
+        async with self._taken() as letters:
+            return next(letter for letter, _ in _found(letters, id))
 
     async def retry(self, id: str | None = None) -> Handled:
         """Put a letter (None: every one) back into its pool's queue, unless it is no job. Raises NotFound."""
-        return await self._handle(id, _retried)
+        async with self._taken() as letters:
+            done = [await self._retried(letter, message) for letter, message in _found(letters, id)]
+        return Handled(done.count(True), done.count(False))
 
     async def drop(self, id: str | None = None) -> Handled:
         """Forget a letter (None: every one). Raises NotFound."""
-        return await self._handle(id, _dropped)
+        async with self._taken() as letters:
+            found = _found(letters, id)
+            for _, message in found:
+                await self._forget(message)
+        return Handled(len(found))
 
-    async def _handle(self, id: str | None, action: "Action") -> Handled:
-        outcomes: list[bool] = []
-        with _explaining(self._to):
-            async with opened(self._connection, confirms=True) as channel:
-                async for letter, message in _letters(channel):
-                    if id in (None, letter.id):
-                        outcomes.append(await action(channel, letter, message))
-                    if id == letter.id:
-                        break
-        if id is not None and not outcomes:
-            raise _unknown(id)
-        return Handled(outcomes.count(True), outcomes.count(False))
+    async def _retried(self, letter: Letter, message: DeliveredMessage) -> bool:
+        if letter.pool is None:
+            return False
+        properties = spec.Basic.Properties(delivery_mode=2, message_id=str(letter.run))
+        async with asyncio.timeout(RPC_SECONDS):
+            queue = await topology.declare_jobs(self._channel, letter.pool)
+            # Confirmed before it is forgotten: in between it is there twice, which does no harm.
+            await self._channel.basic_publish(letter.body, routing_key=queue, properties=properties, mandatory=True)
+        await self._forget(message)
+        return True
+
+    async def _forget(self, message: DeliveredMessage) -> None:
+        tag = message.delivery_tag or 0
+        self._held.pop(tag)
+        await self._channel.basic_ack(tag)
+
+    @asynccontextmanager
+    async def _taken(self) -> AsyncIterator[Taken]:
+        """Take all letters; leaving puts back those that were not forgotten, before anything else is asked.
+
+        All, for what is put back comes behind what was not taken; and all before one is retried, for a job that dies
+        again at once must not be met again.
+        """
+        with _explaining(self._to), reaching():
+            letters = [(letter(one.body, one.header.properties), one) async for one in self._messages()]
+            try:
+                yield letters
+            finally:
+                for tag in self._held:
+                    await self._channel.basic_nack(tag, requeue=True, wait=False)
+                self._held.clear()
+
+    async def _messages(self) -> AsyncIterator[DeliveredMessage]:
+        for _ in range(topology.DEAD_LETTERS):
+            async with asyncio.timeout(RPC_SECONDS):
+                message = await self._channel.basic_get(DEAD)
+            if isinstance(message.delivery, spec.Basic.GetEmpty):
+                return
+            self._held[message.delivery_tag or 0] = None
+            yield message
 
 
 @asynccontextmanager
@@ -109,43 +139,17 @@ async def open_dead_letters(url: str) -> AsyncIterator[DeadLetters]:
     to = address(url)
     silence()
     with _explaining(to):
-        async with connected(to, "prosa dead") as connection:
-            async with opened(connection) as channel, asyncio.timeout(RPC_SECONDS):
+        async with connected(to, "prosa dead") as connection, opened(connection, confirms=True) as channel:
+            async with asyncio.timeout(RPC_SECONDS):
                 await topology.declare_dead(channel)
-            yield DeadLetters(connection, to)
+            yield DeadLetters(channel, to)
 
 
-# ── one letter ───────────────────────────────────────────────────────────────────────────────────────────────
-
-Action = Callable[[Channel, Letter, DeliveredMessage], Awaitable[bool]]
-
-
-async def _letters(channel: Channel, limit: int = ALL) -> AsyncIterator[tuple[Letter, DeliveredMessage]]:
-    """Take the letters that lie there now, one by one. The broker puts back what is not acknowledged on the channel."""
-    async with asyncio.timeout(RPC_SECONDS):
-        there = await channel.queue_declare(DEAD, passive=True)
-    for _ in range(min(there.message_count or 0, limit)):
-        async with asyncio.timeout(RPC_SECONDS):
-            message = await channel.basic_get(DEAD)
-        if isinstance(message.delivery, spec.Basic.GetEmpty):
-            return
-        yield letter(message.body, message.header.properties), message
-
-
-async def _retried(channel: Channel, letter: Letter, message: DeliveredMessage) -> bool:
-    if letter.pool is None:
-        return False
-    properties = spec.Basic.Properties(delivery_mode=2, message_id=str(letter.run))
-    async with asyncio.timeout(RPC_SECONDS):
-        queue = await topology.declare_jobs(channel, letter.pool)
-        # Confirmed before it is forgotten: in between it is there twice, which does no harm.
-        await channel.basic_publish(letter.body, routing_key=queue, properties=properties, mandatory=True)
-    return await _dropped(channel, letter, message)
-
-
-async def _dropped(channel: Channel, _letter: Letter, message: DeliveredMessage) -> bool:
-    await channel.basic_ack(message.delivery_tag or 0)
-    return True
+def _found(letters: Taken, id: str | None) -> Taken:
+    found = [(letter, message) for letter, message in letters if id in (None, letter.id)]
+    if id is not None and not found:
+        raise NotFound(f"There is no dead letter {id}.")
+    return found
 
 
 def letter(body: bytes, properties: spec.Basic.Properties) -> Letter:
@@ -165,10 +169,6 @@ def letter(body: bytes, properties: spec.Basic.Properties) -> Letter:
         died=died if isinstance(died, datetime) else None,
         body=body,
     )
-
-
-def _unknown(id: str) -> NotFound:
-    return NotFound(f"There is no dead letter {id}.")
 
 
 @contextmanager
