@@ -157,3 +157,12 @@ def test_a_run_that_a_checkpoint_does_not_find_is_lost_and_a_wish_to_stop_is_hea
     saves = desk.saves(everything=True)
     endings = desk.saved(saves, [Saved(stopped.run, 0, stop_requested=True)])
     assert endings == [(lost, Interruption.LOST), (stopped, Interruption.STOP)]
+
+
+def test_who_holds_nothing_yet_is_told_of_a_later_attempt_before_its_first_word() -> None:
+    """A gateway drops the start of a later attempt: only the whole text says what it goes on from, also if that is
+    nothing."""
+    desk, run = Desk(), work(attempt=2)
+    desk.open(run, None)
+    desk.listen(Listen("gw-1", run.run, CLAIM, 0))
+    assert desk.cut()["gw-1"] == [run.started(), run.snapshot()]

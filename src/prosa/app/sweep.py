@@ -50,6 +50,18 @@ class Sweeper:
         return 0.0 if self._alone else self._limits.lease_seconds
 
     @property
+    def trusts(self) -> bool:
+        """Whether another worker's old heartbeat means its death, and not that nobody could write one."""
+        if self._alone:
+            return True
+        return self.silent_seconds <= self._missed_seconds and self._clock.monotonic() >= self._trusted_from
+
+    @property
+    def _missed_seconds(self) -> float:
+        """A silence of our own that is longer comes from the store: others were not heard either."""
+        return 2 * self._limits.heartbeat_seconds + 1
+
+    @property
     def silent_seconds(self) -> float:
         """Since this worker's last heartbeat that was written."""
         return self._clock.monotonic() - self._seen
@@ -58,7 +70,7 @@ class Sweeper:
         """Say that this worker lives. Raises Unavailable."""
         await self._sweeps.heartbeat(self._outbox.name, slots=slots, draining=draining, alone=self._alone)
         now = self._clock.monotonic()
-        if now - self._seen > 2 * self._limits.heartbeat_seconds + 1:
+        if now - self._seen > self._missed_seconds:
             self._trusted_from = now + self._limits.lease_seconds
         self._seen = now
 
@@ -75,9 +87,11 @@ class Sweeper:
         await self._prune()
 
     async def _take_over(self, room: int, take: Callable[[Job], None]) -> None:
-        if room < 1 or self._clock.monotonic() < self._trusted_from:
+        if room < 1 or not self.trusts:
             return
-        for job in await self._sweeps.orphans(self._outbox.name, self.lease_seconds, room):
+        jobs = await self._sweeps.orphans(self._outbox.name, self.lease_seconds, room)
+        # The answer may have waited for a store that was away.
+        for job in jobs if self.trusts else ():
             take(job)
             self._metrics.count("takeovers_total")
 

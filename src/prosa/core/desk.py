@@ -94,7 +94,7 @@ class Desk:
         work = self._works.get(mail.run)
         if work is None:
             self._answer(mail.gateway, Gone(mail.run, mail.claim))
-        elif mail.claim == work.claimant.claim and mail.seq <= work.reply.seq:
+        elif mail.claim == work.claimant.claim and 0 < mail.seq <= work.reply.seq:
             self._answer(mail.gateway, work.started())
             work.listeners[mail.gateway] = mail.seq
         else:

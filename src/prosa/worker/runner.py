@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 FIRST_SAVE_SECONDS: Final = 0.25
 SAVES_A_SECOND: Final = 4
+NEVER_SECONDS: Final = 86_400.0
+"""A lease under which nobody counts as dead."""
 
 
 class Runner:
@@ -58,9 +60,10 @@ class Runner:
         self._drain_seconds = drain_seconds
         self._drain = asyncio.Event()
         self._freed = asyncio.Event()
+        self._beaten = asyncio.Event()
         self._swept = asyncio.Event()
         self._busy: Counter[str] = Counter()
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs: set[asyncio.Task[object]] = set()
         self._taking: set[UUID] = set()
         self._leaving = False
         self._group = asyncio.TaskGroup()
@@ -90,7 +93,8 @@ class Runner:
     async def run(self) -> None:
         async with self._group as group:
             loops = [
-                group.create_task(self._every(self._limits.heartbeat_seconds, self._upkeep)),
+                group.create_task(self._every(self._limits.heartbeat_seconds, self._beat)),
+                group.create_task(self._every(self._limits.heartbeat_seconds, self._sweep)),
                 group.create_task(self._every(FIRST_SAVE_SECONDS, self._checkpointing())),
                 group.create_task(self._outbox.run()),
                 group.create_task(self._mail()),
@@ -135,10 +139,15 @@ class Runner:
                 log.exception("worker.round_failed")
             await self._clock.sleep(seconds)
 
-    async def _upkeep(self) -> None:
+    async def _beat(self) -> None:
+        """By itself: a sweep may wait for a broker that does not answer, and a heart must not."""
         await self._sweeper.beat(slots=self.slots, draining=self._drain.is_set())
+        self._beaten.set()
         self._metrics.gauge("slots", self.slots)
         self._metrics.gauge("slots_used", len(self._jobs))
+
+    async def _sweep(self) -> None:
+        await self._beaten.wait()
         room = 0 if self._drain.is_set() else self.slots + self.slots // 4 - len(self._jobs)
         try:
             await self._sweeper.sweep(room, self._take)
@@ -204,51 +213,59 @@ class Runner:
             return
         self._begin(job.pool, self._serve(job, self._sweeper.lease_seconds))
 
-    def _begin(self, pool: str, job: Coroutine[None, None, None]) -> None:
+    def _begin(self, pool: str, job: Coroutine[None, None, object]) -> None:
         task = self._group.create_task(job)
         self._busy[pool] += 1
         self._jobs.add(task)
         task.add_done_callback(lambda done: self._ended(pool, done))
 
-    def _ended(self, pool: str, job: asyncio.Task[None]) -> None:
+    def _ended(self, pool: str, job: asyncio.Task[object]) -> None:
         self._busy[pool] -= 1
         self._jobs.discard(job)
         self._freed.set()
 
     async def _deliver(self, delivery: Delivery, lease_seconds: float) -> None:
-        await self._serve(delivery.job, lease_seconds)
+        served = await self._serve(delivery.job, lease_seconds)
+        if delivery.redelivered and not served and not self._drain.is_set():
+            # The broker noticed a death at once; the heartbeats show it when two of them are missed.
+            await self._clock.sleep(lease_seconds)
+            await self._serve(delivery.job, lease_seconds)
         await delivery.ack()
 
-    async def _serve(self, job: Job, lease_seconds: float) -> None:
+    async def _serve(self, job: Job, lease_seconds: float) -> bool:
+        """Whether the run was there to be taken."""
         claimant = Claimant(job.run, self.name, self._tokens.claim())
         self._taking.add(job.run)
         try:
-            await self._answer(claimant, job, lease_seconds)
+            return await self._answer(claimant, job, lease_seconds)
         except Unavailable as error:
             log.warning("run.left", run=str(job.run), error=str(error))
         except Exception:
             log.exception("run.broke", run=str(job.run))
         finally:
             self._taking.discard(job.run)
+        return True
 
-    async def _answer(self, claimant: Claimant, job: Job, lease_seconds: float) -> None:
+    async def _answer(self, claimant: Claimant, job: Job, lease_seconds: float) -> bool:
         held = await self._claim(claimant, lease_seconds)
         if held is None:
-            return
+            return False
         if self._leaving:
             # The drain's round of interruptions was before this claim was answered.
             await self._generation.release(claimant, held, held.row.text)
-            return
+            return True
         self._metrics.count("claims_total", kind="first" if held.row.attempt == 1 else "again")
         await self._generation.answer(claimant, held, job.origin)
+        return True
 
     async def _claim(self, claimant: Claimant, lease_seconds: float) -> Held | None:
         """Claim with one id until the store answers: a claim whose outcome is unknown may be ours already, and
         nobody else takes a run from a worker whose heart beats."""
         while True:
+            lease = lease_seconds if self._sweeper.trusts else NEVER_SECONDS
             try:
                 return await self._runs.claim(
-                    claimant, lease_seconds=lease_seconds, continues=self._generation.continues, limits=self._limits
+                    claimant, lease_seconds=lease, continues=self._generation.continues, limits=self._limits
                 )
             except Unavailable:
                 if self._drain.is_set():
