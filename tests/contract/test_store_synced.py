@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -59,13 +59,14 @@ class Recorder(Database):
 
 
 async def test_accept_claim_finish_release_and_stop_are_synced_and_only_the_checkpoint_is_not() -> None:
-    run, limits = uuid4(), Limits()
+    user, run, limits = uuid4(), uuid4(), Limits()
+    ask = Ask(user, uuid4(), run, uuid4(), uuid4(), "hi", None, "m", None, "default", 600.0)
     claimant = Claimant(run, "wk-1", 1)
     async with asyncio.TaskGroup() as tasks:
         recorder = Recorder(tasks)
         runs = SqlRuns(recorder)
         for call in (
-            runs.accept(cast("Ask", None), limits),
+            runs.accept(ask, limits),
             runs.claim(claimant, lease_seconds=3, continues=(), limits=limits),
             runs.finish(claimant, "text", End(RunState.DONE), limits),
             runs.release(claimant, "text"),

@@ -1,37 +1,34 @@
-"""Accept: one transaction that stores a question, its empty reply and their run (L1, L5, L9, L10)."""
+"""Accept: one transaction that stores questions, their empty replies and their runs (L1, L5, L9, L10).
 
-from typing import Any, Final
+Many at once, one of each user at most. What is refused is refused before anything is written, so that a refusal of
+one is no rollback of the others.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Float,
-    Integer,
-    Select,
-    String,
-    Text,
-    and_,
-    bindparam,
-    func,
-    insert,
-    literal,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection
 
-from prosa.adapters.sql.chats import DELETED
+from prosa.adapters.sql.accepting import (
+    beginning,
+    counting,
+    last_ordinal,
+    locking,
+    looking,
+    own_chats,
+    regenerated,
+    storing_messages,
+    storing_runs,
+)
 from prosa.adapters.sql.classic import owe
-from prosa.adapters.sql.columns import Id, Now
-from prosa.adapters.sql.insertion import insert_new
-from prosa.adapters.sql.places import position_of
-from prosa.adapters.sql.rows import Record, is_in, live, own_row, unfinished
-from prosa.adapters.sql.steps import lock_user, queued
-from prosa.adapters.sql.tables import chats, messages, runs
+from prosa.adapters.sql.given import rows
+from prosa.adapters.sql.places import positions
+from prosa.adapters.sql.rows import Record, own_row
+from prosa.adapters.sql.steps import touching
 from prosa.core.chat import Role
-from prosa.core.errors import IdConflict, NotEnded, NotFound, TooManyWaiting
+from prosa.core.errors import IdConflict, NotEnded, NotFound, ProsaError, TooManyWaiting
 from prosa.core.policy import Limits
 from prosa.core.relay import Row
 from prosa.core.run import RunState
@@ -39,94 +36,75 @@ from prosa.core.work import Ask, Receipt
 
 _TITLE_CHARACTERS: Final = 60
 
-_request: Final = (
-    select(
-        runs.c.id,
-        runs.c.chat_id,
-        runs.c.message_id,
-        runs.c.kind,
-        runs.c.asked_parent,
-        runs.c.asked_model,
-        messages.c.text.label("question"),
-    )
-    .join_from(runs, messages, and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.message_id))
-    .where(runs.c.user_id == bindparam("user"), runs.c.request_id == bindparam("request"))
-)
-_counts: Final = select(
-    func.count().filter(live).label("live"),
-    func.count().filter(is_in(RunState.WAITING)).label("waiting"),
-    func.count().filter(runs.c.chat_id == bindparam("chat")).label("chat"),
-).where(runs.c.user_id == bindparam("user"), unfinished)
-_newest: Final = (
-    select(messages.c.id)
-    .where(messages.c.chat_id == chats.c.id, messages.c.role == Role.ASSISTANT)
-    .order_by(messages.c.ordinal.desc())
-    .limit(1)
-)
-_last_here: Final = select(func.max(messages.c.ordinal)).where(messages.c.chat_id == chats.c.id)
-_taken: Final = select(messages.c.id).where(messages.c.chat_id == chats.c.id, messages.c.id == bindparam("message"))
-_own_chat: Final = select(
-    _newest.scalar_subquery().label("newest"),
-    _last_here.scalar_subquery().label("last"),
-    _taken.exists().label("taken"),
-).where(chats.c.id == bindparam("chat"), chats.c.user_id == bindparam("user"), chats.c.status != DELETED)
-_last: Final = select(func.max(messages.c.ordinal)).where(messages.c.chat_id == bindparam("chat"))
-_one_reply: Final = select(messages.c.id).where(
-    messages.c.chat_id == bindparam("chat"), messages.c.role == Role.ASSISTANT, messages.c.id == bindparam("reply")
-)
+Answers: TypeAlias = dict[UUID, Receipt | ProsaError]
+"""What each ask is answered, by its fresh run id."""
 
 
-def _message(role: Role, of: str, parent: str, text: ColumnElement[str]) -> Select[*tuple[Any, ...]]:
-    """A row of ``messages`` to be inserted, from the parameters of these names."""
-    ids = (bindparam("chat", type_=Id()), bindparam(of, type_=Id()), bindparam(parent, type_=Id()))
-    return select(*ids, literal(role.value, String), text, bindparam("ordinal", type_=Integer))
+class Wish(msgspec.Struct, frozen=True):
+    """One accept."""
 
-
-# Inserted as a select: rows as VALUES would be compiled anew each time.
-_columns: Final = ["chat_id", "id", "parent_id", "role", "text", "ordinal"]
-_question: Final = _message(Role.USER, "question", "parent", bindparam("asked", type_=Text))
-_reply: Final = _message(Role.ASSISTANT, "reply", "question", literal("", Text))
-_insert_reply: Final = insert(messages).from_select(_columns, _reply)
-_insert_pair: Final = insert(messages).from_select(_columns, union_all(_question, _reply))
-_insert_run: Final = insert(runs)
-_insert_queued: Final = insert(runs).values(queued(bindparam("patience", type_=Float)))
-_touch: Final = update(chats).where(chats.c.id == bindparam("chat")).values(updated_at=Now())
+    ask: Ask
+    limits: Limits
 
 
 class _Place(msgspec.Struct, frozen=True):
     """Where a new run goes: the question it answers, and that question's parent."""
 
+    ask: Ask
     chat: UUID
     question: UUID
     parent: UUID | None
     last: int
     """The ordinal of the chat's newest messages."""
     created: bool = False
+    state: RunState = RunState.QUEUED
+
+    @property
+    def ordinal(self) -> int:
+        return self.last + 1
 
 
-def accept(tx: Connection, ask: Ask, limits: Limits) -> Receipt:
-    """See ports.Runs.accept."""
-    if not lock_user(tx, ask.user):
-        raise NotFound(f"There is no user {ask.user}. Sign in again.")
-    before = _asked_before(tx, ask)
-    if before is not None:
-        return before
-    if ask.known:
-        raise NotFound(f"There is no message {ask.id} of yours.")
-    place = _regenerated(tx, ask) if ask.text is None else _sent(tx, ask)
-    state = _state(tx, ask, place.chat, limits)
-    row = _store(tx, ask, place, state)
-    return Receipt(row, place.question, position_of(tx, ask.run), created=place.created)
+def accept(tx: Connection, wishes: Sequence[Wish]) -> list[Receipt | ProsaError]:
+    """See ports.Runs.accept. Their limits are the same."""
+    answers: Answers = {}
+    asks = _new(tx, _of_users(tx, [wish.ask for wish in wishes], answers), answers)
+    places = _begun(tx, _within(tx, _placed(tx, asks, answers), wishes[0].limits, answers), answers)
+    if places:
+        answers |= _stored(tx, places)
+    return [answers[wish.ask.run] for wish in wishes]
 
 
-def _asked_before(tx: Connection, ask: Ask) -> Receipt | None:
-    """The first answer to the same request, asked before any limit (L10). Raises IdConflict for another content."""
-    found = tx.execute(_request, {"user": ask.user, "request": ask.id}).first()
-    if found is None:
-        return None
-    if _content(ask, found.chat_id) != _stored_content(found):
-        raise _conflict(ask)
-    return Receipt(own_row(tx, ask.user, found.id), found.message_id, position_of(tx, found.id), repeated=True)
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_users(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask]:
+    """Lock the users, in one order: two that do this never wait for each other."""
+    there = set(tx.execute(locking(tx.dialect.name), rows([{"user": ask.user} for ask in asks])).scalars())
+    for ask in asks:
+        if ask.user not in there:
+            answers[ask.run] = NotFound(f"There is no user {ask.user}. Sign in again.")
+    return [ask for ask in asks if ask.user in there]
+
+
+def _new(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask]:
+    """Those that were not asked before; the others get their first answer again, before any limit (L10)."""
+    if not asks:
+        return []
+    known = [{"user": ask.user, "request": ask.id} for ask in asks]
+    before = {run.user_id: run for run in tx.execute(looking(tx.dialect.name), rows(known))}
+    for ask in asks:
+        if (first := before.get(ask.user)) is not None:
+            answers[ask.run] = _repeated(tx, ask, first)
+        elif ask.known:
+            answers[ask.run] = NotFound(f"There is no message {ask.id} of yours.")
+    return _left(asks, answers)
+
+
+def _repeated(tx: Connection, ask: Ask, first: Record) -> Receipt | ProsaError:
+    if _content(ask, first.chat_id) != _stored_content(first):
+        return _conflict(ask)
+    place = positions(tx, [first.id])[first.id]
+    return Receipt(own_row(tx, ask.user, first.id), first.message_id, place, repeated=True)
 
 
 def _content(ask: Ask, chat: UUID) -> tuple[object, ...]:
@@ -146,103 +124,128 @@ def _conflict(ask: Ask) -> IdConflict:
     return IdConflict(f"The id {ask.id} is taken by another message. Send this one under a new id.")
 
 
-def _sent(tx: Connection, ask: Ask) -> _Place:
-    """A question under the parent, in a chat of the user's or a new one."""
+def _left(asks: Iterable[Ask], answers: Answers) -> list[Ask]:
+    return [ask for ask in asks if ask.run not in answers]
+
+
+def _placed(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[_Place]:
+    sends = [ask for ask in asks if ask.text is not None and ask.chat is not None]
+    chats = {chat.user: chat for chat in _own_chats(tx, sends)} if sends else {}
+    places: list[_Place] = []
+    for ask in asks:
+        place = _regenerated(tx, ask) if ask.text is None else _sent(ask, chats.get(ask.user))
+        if isinstance(place, _Place):
+            places.append(place)
+        else:
+            answers[ask.run] = place
+    return places
+
+
+def _own_chats(tx: Connection, asks: Sequence[Ask]) -> Iterable[Record]:
+    sent = [{"user": ask.user, "chat": ask.chat, "message": ask.id, "parent": ask.parent} for ask in asks]
+    return tx.execute(own_chats(tx.dialect.name), rows(sent))
+
+
+def _sent(ask: Ask, own: Record | None) -> _Place | ProsaError:
+    """A question under the parent, in a chat of the user's or a new one. The chat itself as parent: the root."""
     if ask.chat is None:
-        raise NotFound("A message needs a chat. Name one.")
-    own = tx.execute(_own_chat, {"chat": ask.chat, "user": ask.user, "message": ask.id}).first()
+        return NotFound("A message needs a chat. Name one.")
+    root = ask.parent == ask.chat
     if own is None:
-        return _begun(tx, ask, ask.chat)
+        if ask.parent is not None and not root:
+            return _unknown_reply(ask.parent)
+        return _Place(ask, ask.chat, ask.id, None, 0, created=True)
     if own.taken:
-        raise _conflict(ask)
-    parent = own.newest if ask.parent is None else _parent(tx, ask.chat, ask.parent)
-    return _Place(ask.chat, ask.id, parent, own.last or 0)
+        return _conflict(ask)
+    if ask.parent is not None and not root and not own.replied:
+        return _unknown_reply(ask.parent)
+    parent = own.newest if ask.parent is None else None if root else ask.parent
+    return _Place(ask, ask.chat, ask.id, parent, own.last or 0)
 
 
-def _begun(tx: Connection, ask: Ask, chat: UUID) -> _Place:
-    """In a chat that is made for it. An id that is taken is somebody else's chat, or a deleted one."""
-    title = " ".join((ask.text or "").split())[:_TITLE_CHARACTERS].rstrip()
-    if not insert_new(tx, chats, {"id": chat, "user_id": ask.user, "title": title}):
-        raise NotFound(f"There is no chat {chat} of yours. Begin a new one.")
-    if ask.parent not in (None, chat):
-        raise _unknown_reply(ask.parent)
-    return _Place(chat, ask.id, None, 0, created=True)
-
-
-def _parent(tx: Connection, chat: UUID, asked: UUID) -> UUID | None:
-    """The asked reply of the chat. The chat itself as parent: the root, before the first message."""
-    if asked == chat:
-        return None
-    if tx.execute(_one_reply, {"chat": chat, "reply": asked}).first() is None:
-        raise _unknown_reply(asked)
-    return asked
-
-
-def _regenerated(tx: Connection, ask: Ask) -> _Place:
+def _regenerated(tx: Connection, ask: Ask) -> _Place | ProsaError:
     """The question of the reply to which a sibling is asked."""
-    mine = and_(chats.c.id == runs.c.chat_id, chats.c.status != DELETED)
-    query = select(runs.c.chat_id, runs.c.message_id, runs.c.ended_at).join_from(runs, chats, mine)
-    found = tx.execute(query.where(runs.c.reply_id == ask.parent, runs.c.user_id == ask.user)).first()
+    found = tx.execute(regenerated, {"reply": ask.parent, "user": ask.user}).first()
     if found is None or ask.chat not in (None, found.chat_id):
-        raise _unknown_reply(ask.parent)
+        return _unknown_reply(ask.parent)
     if found.ended_at is None:
-        raise NotEnded(f"The reply {ask.parent} is still being written. Stop it, or wait for its end.")
-    last = tx.execute(_last, {"chat": found.chat_id}).scalar()
-    return _Place(found.chat_id, found.message_id, None, last or 0)
+        return NotEnded(f"The reply {ask.parent} is still being written. Stop it, or wait for its end.")
+    last = tx.execute(last_ordinal, {"chat": found.chat_id}).scalar()
+    return _Place(ask, found.chat_id, found.message_id, None, last or 0)
 
 
 def _unknown_reply(reply: UUID | None) -> NotFound:
     return NotFound(f"There is no reply {reply} in this chat of yours. Load the chat again.")
 
 
-def _state(tx: Connection, ask: Ask, chat: UUID, limits: Limits) -> RunState:
-    """Waiting behind the chat's unfinished run (L5) or the user's N others (L9). Raises TooManyWaiting."""
-    now = tx.execute(_counts, {"user": ask.user, "chat": chat}).one()
-    if now.live < limits.user_runs and not now.chat:
-        return RunState.QUEUED
-    if now.waiting >= limits.user_waiting:
-        raise TooManyWaiting(f"{now.waiting} messages of yours wait already. Send this one when some are answered.")
-    return RunState.WAITING
+def _within(tx: Connection, places: Sequence[_Place], limits: Limits, answers: Answers) -> list[_Place]:
+    """Waiting behind the chat's unfinished run (L5) or the user's N others (L9)."""
+    if not places:
+        return []
+    asked = rows([{"user": place.ask.user, "chat": place.chat} for place in places])
+    counts = {count.user: count for count in tx.execute(counting(tx.dialect.name), asked)}
+    within: list[_Place] = []
+    for place in places:
+        now = counts[place.ask.user]
+        if now.live < limits.user_runs and not now.chat:
+            within.append(place)
+        elif now.waiting < limits.user_waiting:
+            within.append(msgspec.structs.replace(place, state=RunState.WAITING))
+        else:
+            what = f"{now.waiting} messages of yours wait already. Send this one when some are answered."
+            answers[place.ask.run] = TooManyWaiting(what)
+    return within
 
 
-def _store(tx: Connection, ask: Ask, place: _Place, state: RunState) -> Row:
-    """Question, empty reply and run, at the end of their chat; the run as it now stands."""
-    ordinal = place.last + 1
-    here = {"chat": place.chat, "ordinal": ordinal, "reply": ask.reply, "question": place.question}
+# ── what is stored ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _begun(tx: Connection, places: Sequence[_Place], answers: Answers) -> list[_Place]:
+    """Make the new chats. An id that is taken is somebody else's chat, or a deleted one: two users may make the same
+    one up at the same time."""
+    new = [
+        {"chat": place.chat, "user": place.ask.user, "title": _title(place.ask)} for place in places if place.created
+    ]
+    made = {(chat.id, chat.user_id) for chat in tx.execute(beginning(tx.dialect.name), rows(new))} if new else set()
+    for place in places:
+        if place.created and (place.chat, place.ask.user) not in made:
+            what = f"There is no chat {place.chat} of yours. Begin a new one."
+            answers[place.ask.run] = NotFound(what)
+    return [place for place in places if place.ask.run not in answers]
+
+
+def _title(ask: Ask) -> str:
+    return " ".join((ask.text or "").split())[:_TITLE_CHARACTERS].rstrip()
+
+
+def _stored(tx: Connection, places: Sequence[_Place]) -> Answers:
+    """Question, empty reply and run, each at the end of its chat."""
+    dialect = tx.dialect.name
+    tx.execute(storing_messages(dialect), rows([message for place in places for message in _messages(place)]))
+    tx.execute(storing_runs(dialect), rows([_run(place) for place in places]))
+    for place in places:
+        if place.ask.classic:
+            owe(tx, place.chat, place.ordinal)
+    if there := [{"chat": place.chat} for place in places if not place.created]:
+        tx.execute(touching(dialect), rows(there))
+    in_line = positions(tx, [place.ask.run for place in places])
+    return {
+        place.ask.run: Receipt(_row(place), place.question, in_line[place.ask.run], created=place.created)
+        for place in places
+    }
+
+
+def _messages(place: _Place) -> list[dict[str, object]]:
+    ask, here = place.ask, {"chat": place.chat, "ordinal": place.ordinal}
+    reply = {**here, "id": ask.reply, "parent": place.question, "role": Role.ASSISTANT, "text": ""}
     if ask.text is None:
-        tx.execute(_insert_reply, here)
-    else:
-        tx.execute(_insert_pair, {**here, "parent": place.parent, "asked": ask.text})
-    tx.execute(_insert_queued if state is RunState.QUEUED else _insert_run, _run(ask, place, state, ordinal))
-    if ask.classic:
-        owe(tx, place.chat, ordinal)
-    if not place.created:
-        tx.execute(_touch, {"chat": place.chat})
-    return _row(ask, place, state, ordinal)
+        return [reply]
+    return [{**here, "id": ask.id, "parent": place.parent, "role": Role.USER, "text": ask.text}, reply]
 
 
-def _row(ask: Ask, place: _Place, state: RunState, ordinal: int) -> Row:
-    """What reading the new run would give."""
-    return Row(
-        run=ask.run,
-        chat=place.chat,
-        user=ask.user,
-        reply=ask.reply,
-        request=ask.id,
-        pool=ask.pool,
-        model=ask.model,
-        ordinal=ordinal,
-        state=state,
-        attempt=0,
-        claim=None,
-        worker=None,
-        text="",
-        end=None,
-    )
-
-
-def _run(ask: Ask, place: _Place, state: RunState, ordinal: int) -> dict[str, object]:
-    values: dict[str, object] = {
+def _run(place: _Place) -> dict[str, object]:
+    ask = place.ask
+    return {
         "id": ask.run,
         "user_id": ask.user,
         "chat_id": place.chat,
@@ -252,10 +255,30 @@ def _run(ask: Ask, place: _Place, state: RunState, ordinal: int) -> dict[str, ob
         "kind": _kind(ask),
         "asked_parent": ask.parent,
         "asked_model": ask.asked_model,
-        "ordinal": ordinal,
+        "ordinal": place.ordinal,
         "pool": ask.pool,
         "model": ask.model,
         "start_seconds": ask.start_seconds,
-        "state": state,
+        "state": place.state,
     }
-    return {**values, "patience": ask.start_seconds} if state is RunState.QUEUED else values
+
+
+def _row(place: _Place) -> Row:
+    """What reading the new run would give."""
+    ask = place.ask
+    return Row(
+        run=ask.run,
+        chat=place.chat,
+        user=ask.user,
+        reply=ask.reply,
+        request=ask.id,
+        pool=ask.pool,
+        model=ask.model,
+        ordinal=place.ordinal,
+        state=place.state,
+        attempt=0,
+        claim=None,
+        worker=None,
+        text="",
+        end=None,
+    )

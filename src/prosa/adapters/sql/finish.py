@@ -8,11 +8,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Connection,
-    Integer,
     Select,
-    String,
     Text,
     Update,
     bindparam,
@@ -25,8 +22,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from prosa.adapters.sql.columns import Id, Now
 from prosa.adapters.sql.given import given, rows
 from prosa.adapters.sql.rows import Record, end_columns, end_of, is_in, unfinished
-from prosa.adapters.sql.steps import END, end_values, promote_user
-from prosa.adapters.sql.tables import chats, messages, runs, users
+from prosa.adapters.sql.steps import END, end_values, promote_user, touching
+from prosa.adapters.sql.tables import messages, runs, users
 from prosa.core.events import Job
 from prosa.core.policy import Limits
 from prosa.core.run import Claimant, End, RunState
@@ -65,7 +62,7 @@ def _end(tx: Connection, endings: Sequence[Ending]) -> list[Record]:
         texts = {one.claimant.claim: one.text for one in endings}
         written = [{"chat": run.chat_id, "reply": run.reply_id, "written": texts[run.claim]} for run in ended]
         tx.execute(_writing(tx.dialect.name), rows(written))
-        tx.execute(_touching(tx.dialect.name), rows(written))
+        tx.execute(touching(tx.dialect.name), rows(written))
     return ended
 
 
@@ -101,8 +98,7 @@ def _locking_owners(dialect: str) -> Select[*tuple[Any, ...]]:
 @cache
 def _ending(dialect: str) -> ReturningUpdate[Any]:
     fence = (column("run", Id()), column("own", BigInteger), column("by", Text))
-    kinds = (String(), String(), Integer(), Integer(), String(), Text(), Boolean())
-    ends = given(dialect, *fence, *(column(f"end_{name}", kind) for name, kind in zip(END, kinds, strict=True)))
+    ends = given(dialect, *fence, *(column(f"end_{name}", runs.c[name].type) for name in END))
     owned = (runs.c.id == ends.c.run, runs.c.claim == ends.c.own, runs.c.worker == ends.c.by, is_in(RunState.RUNNING))
     values = {name: ends.c[f"end_{name}"] for name in END}
     query = update(runs).where(*owned, unfinished).values(values | {"ended_at": Now(), "saved": ""})
@@ -114,12 +110,6 @@ def _writing(dialect: str) -> Update:
     replies = given(dialect, column("chat", Id()), column("reply", Id()), column("written", Text))
     same = (messages.c.chat_id == replies.c.chat, messages.c.id == replies.c.reply)
     return update(messages).where(*same).values(text=replies.c.written)
-
-
-@cache
-def _touching(dialect: str) -> Update:
-    touched = given(dialect, column("chat", Id()))
-    return update(chats).where(chats.c.id == touched.c.chat).values(updated_at=Now())
 
 
 @cache

@@ -6,7 +6,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert_or(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An insert that knows ON CONFLICT, which each dialect has for itself."""
-    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_for(tx.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The same, for a statement that is put together once."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def insert_new(tx: Connection, table: Table, values: dict[str, object]) -> bool:

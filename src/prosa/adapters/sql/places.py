@@ -1,12 +1,14 @@
 """Where a run stands in line, and how long that may take: estimates, for people who wait."""
 
 from collections.abc import Sequence
-from typing import Final
+from functools import cache
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, column, func, or_, select, tuple_
 
-from prosa.adapters.sql.columns import NowPlus
+from prosa.adapters.sql.columns import Id, NowPlus
+from prosa.adapters.sql.given import given, rows
 from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.tables import runs, workers
 from prosa.core.policy import eta
@@ -34,12 +36,18 @@ def _position() -> ColumnElement[int]:
 
 
 _POSITION: Final = _position()
-_position_of: Final = select(_POSITION).where(runs.c.id == bindparam("run"))
 
 
-def position_of(tx: Connection, run: UUID) -> int:
+@cache
+def _positions(dialect: str) -> Select[*tuple[Any, ...]]:
+    asked = given(dialect, column("run", Id()))
+    return select(runs.c.id, _POSITION.label("position")).join_from(asked, runs, runs.c.id == asked.c.run)
+
+
+def positions(tx: Connection, asked: Sequence[UUID]) -> dict[UUID, int]:
     """1 for the next in line, 0 for a run that runs or is over."""
-    return tx.execute(_position_of, {"run": run}).scalar_one()
+    found = tx.execute(_positions(tx.dialect.name), rows([{"run": run} for run in asked]))
+    return {run.id: run.position for run in found}
 
 
 def places(tx: Connection, asked: Sequence[UUID]) -> list[Place]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, update
 
-from prosa.adapters.sql.accept import accept
+from prosa.adapters.sql.accept import Wish, accept
 from prosa.adapters.sql.checkpoint import checkpoint
 from prosa.adapters.sql.claim import Terms, Wanted, claims
 from prosa.adapters.sql.columns import Now
@@ -27,11 +27,13 @@ class SqlRuns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # The later of two asks of one user must see what the earlier stored.
+        self._accepts: Together[Wish, Receipt] = Together(database, accept, apart=lambda wish: wish.ask.user)
         self._claims: Together[Wanted, Held | None] = Together(database, claims)
         self._endings: Together[Ending, Committed] = Together(database, finish)
 
     async def accept(self, ask: Ask, limits: Limits) -> Receipt:
-        return await self._database.write(lambda tx: accept(tx, ask, limits))
+        return await self._accepts(Wish(ask, limits))
 
     async def claim(
         self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits

@@ -3,13 +3,15 @@
 Order of locks: the user's row, then runs. Nobody who holds a run's row waits for a user's.
 """
 
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Update, bindparam, column, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from prosa.adapters.sql.columns import Now, NowPlus
+from prosa.adapters.sql.columns import Id, Now, NowPlus
+from prosa.adapters.sql.given import given
 from prosa.adapters.sql.rows import Record, is_in, jobs, unfinished
 from prosa.adapters.sql.tables import chats, messages, runs, users
 from prosa.core.events import Job
@@ -119,6 +121,13 @@ def end_locked(tx: Connection, run: Record, end: End) -> None:
     """
     attempt = run.attempt + (run.state == RunState.RUNNING)
     end_run(tx, _end_locked, run.id, end, run.saved, raised=attempt)
+
+
+@cache
+def touching(dialect: str) -> Update:
+    """These chats changed now."""
+    touched = given(dialect, column("chat", Id()))
+    return update(chats).where(chats.c.id == touched.c.chat).values(updated_at=Now())
 
 
 def promote_user(

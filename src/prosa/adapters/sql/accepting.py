@@ -1,0 +1,131 @@
+"""The statements of an accept (accept.py), put together once for each database."""
+
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    Float,
+    Integer,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    insert,
+    select,
+    true,
+)
+from sqlalchemy.sql.dml import Insert, ReturningInsert
+
+from prosa.adapters.sql.chats import DELETED
+from prosa.adapters.sql.columns import Id
+from prosa.adapters.sql.given import given
+from prosa.adapters.sql.insertion import insert_for
+from prosa.adapters.sql.rows import is_in, live, unfinished
+from prosa.adapters.sql.steps import queued
+from prosa.adapters.sql.tables import chats, messages, runs, users
+from prosa.core.chat import Role
+from prosa.core.run import RunState
+
+Statement: TypeAlias = Select[*tuple[Any, ...]]
+
+
+@cache
+def locking(dialect: str) -> Statement:
+    """The users that exist, locked in the order of their ids."""
+    asked = given(dialect, column("user", Id()))
+    query = select(users.c.id).join_from(asked, users, users.c.id == asked.c.user).order_by(users.c.id)
+    return query.with_for_update(key_share=True, of=users)
+
+
+@cache
+def looking(dialect: str) -> Statement:
+    """What was asked before under the same ids."""
+    asked = given(dialect, column("user", Id()), column("request", Id()))
+    same = and_(runs.c.user_id == asked.c.user, runs.c.request_id == asked.c.request)
+    question = and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.message_id)
+    columns = (runs.c.id, runs.c.user_id, runs.c.chat_id, runs.c.message_id, runs.c.kind)
+    asked_for = (runs.c.asked_parent, runs.c.asked_model, messages.c.text.label("question"))
+    return select(*columns, *asked_for).join_from(asked, runs, same).join(messages, question)
+
+
+@cache
+def own_chats(dialect: str) -> Statement:
+    """The users' own chats as they are now: the newest reply, and whether the message or the reply named is there."""
+    names = ("user", "chat", "message", "parent")
+    asked = given(dialect, *(column(name, Id()) for name in names))
+    here = messages.c.chat_id == chats.c.id
+    replies = select(messages.c.id).where(here, messages.c.role == Role.ASSISTANT)
+    newest = replies.order_by(messages.c.ordinal.desc()).limit(1).correlate(chats, asked)
+    last = select(func.max(messages.c.ordinal)).where(here).correlate(chats, asked)
+    taken = select(messages.c.id).where(here, messages.c.id == asked.c.message).correlate(chats, asked)
+    replied = replies.where(messages.c.id == asked.c.parent).correlate(chats, asked)
+    found = (
+        newest.scalar_subquery().label("newest"),
+        last.scalar_subquery().label("last"),
+        taken.exists().label("taken"),
+        replied.exists().label("replied"),
+    )
+    own = and_(chats.c.id == asked.c.chat, chats.c.user_id == asked.c.user, chats.c.status != DELETED)
+    return select(asked.c.user, *found).join_from(asked, chats, own)
+
+
+@cache
+def counting(dialect: str) -> Statement:
+    """Each user's unfinished runs: live, waiting, and those of the chat."""
+    asked = given(dialect, column("user", Id()), column("chat", Id()))
+    count = func.count(runs.c.id)
+    own = and_(runs.c.user_id == asked.c.user, unfinished)
+    counts = (
+        count.filter(live).label("live"),
+        count.filter(is_in(RunState.WAITING)).label("waiting"),
+        count.filter(runs.c.chat_id == asked.c.chat).label("chat"),
+    )
+    return select(asked.c.user, *counts).join_from(asked, runs, own, isouter=True).group_by(asked.c.user)
+
+
+@cache
+def beginning(dialect: str) -> ReturningInsert[Any]:
+    """New chats; one whose id is taken is left out."""
+    new = given(dialect, column("chat", Id()), column("user", Id()), column("title", Text))
+    # SQLite would read ON CONFLICT as the ON of a join, were there no WHERE.
+    values = select(new.c.chat, new.c.user, new.c.title).where(true())
+    query = insert_for(dialect, chats).from_select(["id", "user_id", "title"], values)
+    return query.on_conflict_do_nothing().returning(chats.c.id, chats.c.user_id)
+
+
+@cache
+def storing_messages(dialect: str) -> Insert:
+    ids = tuple(column(name, Id()) for name in ("chat", "id", "parent"))
+    new = given(dialect, *ids, column("role", String), column("text", Text), column("ordinal", Integer))
+    names = ["chat_id", "id", "parent_id", "role", "text", "ordinal"]
+    return insert(messages).from_select(names, select(*new.c))
+
+
+@cache
+def storing_runs(dialect: str) -> Insert:
+    """Runs that are queued or wait: a queued one's time to start counts from here."""
+    names = ("id", "user_id", "chat_id", "request_id", "message_id", "reply_id", "asked_parent")
+    texts = ("kind", "asked_model", "pool", "model", "state")
+    numbers = (column("ordinal", Integer), column("start_seconds", Float))
+    given_ids = (column(name, Id()) for name in names)
+    new = given(dialect, *given_ids, *(column(name, Text) for name in texts), *numbers)
+    ready = new.c.state == RunState.QUEUED.value
+    values = {name: value for name, value in queued(new.c.start_seconds).items() if name != "state"}
+    dispatches = values.pop("dispatches")
+    times = {name: case((ready, value)) for name, value in values.items()}
+    counted = case((ready, dispatches), else_=0)
+    columns = [*(named.name for named in new.c), *times, "dispatches"]
+    return insert(runs).from_select(columns, select(*new.c, *times.values(), counted))
+
+
+_mine: Final = and_(chats.c.id == runs.c.chat_id, chats.c.status != DELETED)
+regenerated: Final = (
+    select(runs.c.chat_id, runs.c.message_id, runs.c.ended_at)
+    .join_from(runs, chats, _mine)
+    .where(runs.c.reply_id == bindparam("reply"), runs.c.user_id == bindparam("user"))
+)
+last_ordinal: Final = select(func.max(messages.c.ordinal)).where(messages.c.chat_id == bindparam("chat"))
