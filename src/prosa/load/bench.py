@@ -21,8 +21,8 @@ from prosa.load.parts import Part
 from prosa.load.plan import Plan
 from prosa.load.report import Report
 
-LEAD_SECONDS: Final = 1.2
-"""From everybody's connection to the start: longer than between two samples of the processes."""
+LEAD_SECONDS: Final = 0.3
+"""From the last word before the start to the start."""
 TELL_SECONDS: Final = 5.0
 
 Tell = Callable[[str], None]
@@ -80,7 +80,7 @@ async def bench(job: Job, watched: Watched, world: World) -> Outcome:
     before = await counters.published(watched.addresses)
     cast = Cast(job.urls, tuple(account.token for account in accounts))
     async with sampled(gauge):
-        harvest = await (_play(job, cast, world) if job.processes == 1 else _spread(job, cast, world))
+        harvest = await (_play if job.processes == 1 else _spread)(job, cast, gauge, world)
     after = await counters.published(watched.addresses)
     published = None if before is None or after is None else after - before
     samples = tuple(report.window(gauge.samples, harvest.began, harvest.ended))
@@ -106,21 +106,24 @@ def _report(job: Job, harvest: Harvest, samples: tuple[Sample, ...], measured: t
     )
 
 
-async def _play(job: Job, cast: Cast, world: World) -> Harvest:
+async def _play(job: Job, cast: Cast, gauge: Gauge, world: World) -> Harvest:
     crowd = Crowd(job.plan, cast, world.ids, world.clock)
     async with crowd.connected():
         world.tell(f"{len(cast.tokens)} people are connected.")
+        await gauge.sample()  # neither the connecting before nor the verifying behind is of the load
         async with beside(_told(crowd, world)), beside(_stopped(crowd, world)):
             crowd.start(world.clock() + LEAD_SECONDS)
             await crowd.finished()
+        await gauge.sample()
     world.tell("Holding every chat against the history …")
     return await crowd.harvest()
 
 
-async def _spread(job: Job, cast: Cast, world: World) -> Harvest:
+async def _spread(job: Job, cast: Cast, gauge: Gauge, world: World) -> Harvest:
     """The same with the people in several processes, which begin at the same moment."""
     async with parts.opened([Part(job.plan, some) for some in cast.parts(job.processes)]) as opened:
         world.tell(f"{len(cast.tokens)} people are connected in {len(opened)} processes.")
+        await gauge.sample()
         at = world.clock() + LEAD_SECONDS
         for one in opened:
             one.start(at)

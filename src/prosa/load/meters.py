@@ -12,7 +12,8 @@ import msgspec
 from prosa.load.histogram import Histogram, Spread, spread
 
 LAG_SECONDS: Final = 0.02
-SAMPLE_SECONDS: Final = 1.0
+SAMPLE_SECONDS: Final = 2.0
+"""To walk through all processes of a machine and add up their memory takes tens of milliseconds of CPU."""
 COMMITS: Final = 200
 COMMIT_BYTES: Final = 512
 
