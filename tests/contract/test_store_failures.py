@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,12 +13,15 @@ import pytest
 from sqlalchemy import Connection, exc, make_url, text
 
 from prosa.adapters.sql.accounts import SqlUsers
+from prosa.adapters.sql.database import Database, Work
 from prosa.adapters.sql.failures import mapped, translated
 from prosa.adapters.sql.migrate import migrate
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.sqlite import SqliteDatabase, open_sqlite
 from prosa.adapters.sql.store import open_store
+from prosa.cluster.proxy import FaultProxy
 from prosa.core.errors import BadConfig, ProsaError, SchemaOutdated, StorageFull, StoreUnavailable
+from prosa.core.policy import Limits
 from tests.contract.scene import Scene
 from tests.contract.sql import raw
 
@@ -139,6 +143,43 @@ async def test_after_the_server_dropped_all_connections_the_next_call_works(scen
     assert not (await scene.send()).repeated
 
 
+async def test_what_was_locked_by_who_fell_silent_amid_a_transaction_is_free_within_a_lease(
+    scene: Scene, backend: str
+) -> None:
+    """A worker that is frozen or cut off holds no rows longer than others have to wait before they take over."""
+    if backend == "sqlite":
+        return  # its transactions do not cross a network, and one process has it alone
+    silent = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        target = make_url(scene.url)
+        way = await stack.enter_async_context(FaultProxy(target.host or "", target.port or 5432))
+        through = target.set(host=way.host, port=way.port).render_as_string(hide_password=False)
+        database = await stack.enter_async_context(open_database(through))
+
+        def work(tx: Connection) -> None:
+            tx.execute(text("UPDATE users SET role = 'cut'"))
+            way.black_hole()
+            silent.set()
+            tx.execute(text("UPDATE users SET role = 'cut off'"))
+
+        async with asyncio.TaskGroup() as tasks:
+            cut = tasks.create_task(_refusal(database, work))
+            await silent.wait()
+            async with asyncio.timeout(Limits().lease_seconds):
+                await raw(scene.url, "UPDATE users SET role = 'member'")
+            way.pass_through()
+            assert isinstance(await cut, StoreUnavailable)
+    assert await raw(scene.url, "SELECT role FROM users") == [("member",)]
+
+
+async def _refusal(database: Database, work: Work[None]) -> ProsaError | None:
+    try:
+        await database.write(work)
+    except ProsaError as error:
+        return error
+    return None
+
+
 # ── the whole mapping ──
 
 # Codes that no operator can mend: a wrong statement, a broken rule of the schema, a misused connection.
@@ -170,6 +211,7 @@ def test_every_error_of_postgresql_has_its_place(state: str, kind: type[Exceptio
         "42P01": SchemaOutdated,
         "42703": SchemaOutdated,
         "25006": StoreUnavailable,
+        "25P03": StoreUnavailable,
     }
     usual = None if state[:2] in POSTGRES_MISTAKES else StoreUnavailable
     assert _kind(kind("it said so")) is special.get(state, usual)

@@ -28,8 +28,8 @@ _SQLITE_AWAY: Final = frozenset(
 )
 _POSTGRES_FULL: Final = "53100"
 # Classes of SQLSTATE: connection, sign-in, no such database, rolled back, resources, not in the needed state,
-# operator, system. And by itself: a server that only reads.
-_POSTGRES_AWAY: Final = ("08", "28", "3D", "40", "53", "55", "57", "58", "25006", "XX")
+# operator, system. And by themselves: a server that only reads, and one that gave up a transaction which fell silent.
+_POSTGRES_AWAY: Final = ("08", "28", "3D", "40", "53", "55", "57", "58", "25006", "25P03", "XX")
 # Sign-in, no such database, no permission.
 _POSTGRES_REFUSED: Final = ("28", "3D", "42501")
 _POSTGRES_NO_TABLE: Final = ("42P01", "42703")

@@ -16,6 +16,12 @@ T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
 ANSWERED: Final = "prosa_answered"
+FORSAKEN: Final = "2s"
+"""After so long a silence amid a transaction the server gives it up, and frees the rows that it had locked.
+
+Shorter than a lease: who takes over the runs of a process that is frozen or cut off must not wait for its locks. (One
+that was killed is no such case: the server sees its connections end.)
+"""
 
 
 class PostgresDatabase(Database):
@@ -100,7 +106,12 @@ def _engine(url: URL, size: int) -> AsyncEngine:
     connect: dict[str, Any] = {
         "timeout": CONNECT_SECONDS,
         "command_timeout": WAIT_SECONDS,
-        "server_settings": {"application_name": "prosa", "jit": "off", "plan_cache_mode": "force_generic_plan"},
+        "server_settings": {
+            "application_name": "prosa",
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
+            "idle_in_transaction_session_timeout": FORSAKEN,
+        },
     }
     engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args=connect)
 
