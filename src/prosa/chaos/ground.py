@@ -11,7 +11,8 @@ from prosa.chaos.schedule import Wish
 from prosa.cluster.loopback import HOST
 from prosa.cluster.nodes import PostgresNode, RabbitNode
 from prosa.cluster.proxy import FaultProxy
-from prosa.cluster.supervise import Cluster, Event, Role, Topology
+from prosa.cluster.supervise import Cluster, Event, Role, Topology, guarding
+from prosa.load.bench import beside
 
 VARIABLES: Final[Mapping[Role, str]] = {Role.DATABASE: "PROSA_DATABASE_URL", Role.BROKER: "PROSA_BROKER_URL"}
 
@@ -31,17 +32,27 @@ class Ground(msgspec.Struct, frozen=True):
             found[role.value] = node.pid if node.running else None
         return {name: pid for name, pid in found.items() if pid is not None}
 
-    def addresses(self) -> tuple[str, ...]:
-        """Where the processes show their metrics."""
-        return tuple(self.cluster.process(name).address for name in self.cluster.names)
+    @property
+    def doors(self) -> tuple[str, ...]:
+        """Where people go in: at each gateway's own address, and at the one of them all in between.
+
+        Who first accepts at the latter takes everybody who stands there, so that nobody might be with the others.
+        """
+        gateways = (name for name, role in self.cluster.topology.names.items() if role is Role.GATEWAY)
+        return tuple(url for name in gateways for url in (self.cluster.process(name).address, self.cluster.address))
 
 
 @asynccontextmanager
 async def ground(
     wish: Wish, environment: Mapping[str, str], folder: Path, happened: Callable[[Event], None]
 ) -> AsyncIterator[Ground]:
-    """Start it all, and end it whatever happens. The logs stay in ``folder``. Raises SetupError."""
+    """Start it all, and end it whatever happens, be it that this process is killed. Raises SetupError.
+
+    The logs stay in ``folder``.
+    """
     async with AsyncExitStack() as stack:
+        guard = await stack.enter_async_context(guarding())
+        await stack.enter_async_context(beside(guard.watch()))
         database = await stack.enter_async_context(PostgresNode(folder / "postgresql"))
         broker = await stack.enter_async_context(RabbitNode(folder / "rabbitmq"))
         services = {

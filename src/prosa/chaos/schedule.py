@@ -20,6 +20,8 @@ LEAD_SECONDS: Final = 5.0
 TAIL_SECONDS: Final = 20.0
 """Without faults, at the start and at the end: what broke last has time to recover while people still ask."""
 JITTER: Final = 0.2
+TRIES: Final = 50
+"""To find another time where too many of a role would be down at once."""
 
 
 class Deed(StrEnum):
@@ -123,8 +125,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 def schedule(wish: Wish, seed: int) -> tuple[Fault, ...]:
     """The faults in the order of their time.
 
-    All are over before ``wish.last``. Where a role has several processes, one of them is always left alone: a
-    deed that would break that is done to nobody.
+    All are over before ``wish.last``. Where a role has several processes, one of them is left alone: a kill
+    or a freeze that would break that is done to nobody. (Too many cuts and restarts in too short a time do break it.)
     """
     chance = Random(seed)  # noqa: S311 — to be repeated, not to be secret
     faults: list[Fault] = []
@@ -146,9 +148,15 @@ def _named(wish: Wish, chance: Random) -> list[Fault]:
     width = (wish.last - wish.lead) / max(len(deeds), 1)
     for number, deed in enumerate(deeds):
         at = wish.lead + width * (number + chance.uniform(0.0, 0.5))
-        placed = msgspec.structs.replace(deed, at=round(at, 1), seconds=round(min(deed.seconds, wish.last - at), 1))
-        drawn.append(_aimed(wish, chance, placed, drawn) or placed)
+        elsewhere = (chance.uniform(wish.lead, wish.last) for _ in range(TRIES))
+        placed = [_placed(wish, deed, time) for time in (at, *elsewhere)]
+        aimed = (_aimed(wish, chance, fault, drawn) for fault in placed)
+        drawn.append(next((fault for fault in aimed if fault is not None), placed[0]))
     return drawn
+
+
+def _placed(wish: Wish, deed: Fault, at: float) -> Fault:
+    return msgspec.structs.replace(deed, at=round(at, 1), seconds=round(min(deed.seconds, wish.last - at), 1))
 
 
 def _cuts(wish: Wish, chance: Random) -> Iterator[Fault]:

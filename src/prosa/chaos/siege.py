@@ -96,9 +96,8 @@ def _environment(order: Order) -> dict[str, str]:
 
 async def _play(order: Order, own: Ground, hands: Hands, world: World) -> tuple[Harvest, Gauge]:
     world.tell(f"Accounts for {order.plan.users} people …")
-    urls = (own.cluster.address,)
-    accounts = await people(urls, order.plan.users, None, world.ids)
-    crowd = Crowd(order.plan, Cast(urls, tuple(one.token for one in accounts)), world.ids, world.clock)
+    accounts = await people((own.cluster.address,), order.plan.users, None, world.ids)
+    crowd = Crowd(order.plan, Cast(own.doors, tuple(one.token for one in accounts)), world.ids, world.clock)
     gauge = Gauge(own.pids, _metered, world.clock)
     faults = schedule(order.wish, order.seed)
     async with crowd.connected(), sampled(gauge):

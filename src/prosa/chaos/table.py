@@ -52,7 +52,7 @@ def _takeovers(report: Report) -> Iterator[str]:
     for name, group in report.takeovers.items():
         yield _row(name, group)
         if group.apart:
-            apart = ", ".join(f"{count} while {why}" for why, count in group.apart.items())
+            apart = ", ".join(f"{count} as {why}" for why, count in group.apart.items())
             yield f"    counted apart: {apart}; at most {group.slowest_apart:.0f}"
     if not report.takeovers:
         yield "  none were seen"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import pairwise
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from prosa.chaos.ledger import Blow
 from prosa.chaos.schedule import SERVICES, Deed
 from prosa.cluster.supervise import Role
+from prosa.core.policy import Limits
 from prosa.load.answer import Answer
 from prosa.load.histogram import Spread, spread
 
@@ -17,9 +19,13 @@ from prosa.load.histogram import Spread, spread
 class Apart(StrEnum):
     """Why a takeover says nothing of how fast it can be."""
 
-    DATABASE = "the database was away"
-    BROKER = "the broker was away"
-    ROOM = "no free slots"
+    DATABASE = "the database was away or just back"
+    BROKER = "the broker was away or just back"
+    ROOM = "no slots were free"
+
+
+JUST_SECONDS: Final = Limits().lease_seconds
+"""Behind a return: nobody takes anyone for dead who could not write a heartbeat, and consumers connect again."""
 
 
 class Takeover(msgspec.Struct, frozen=True):
@@ -70,7 +76,7 @@ def _takeover(blow: Blow, run: UUID, attempt: int, seen_at: float, blows: Sequen
 def _apart(blow: Blow, seen_at: float, blows: Sequence[Blow]) -> Apart | None:
     for service, why in ((Role.DATABASE, Apart.DATABASE), (Role.BROKER, Apart.BROKER)):
         away = [other for other in blows if other.fault.role is service]
-        if any(other.at < seen_at and blow.at < (other.over_at or seen_at) for other in away):
+        if any(other.at < seen_at and blow.at < (other.over_at or seen_at) + JUST_SECONDS for other in away):
             return why
     return None if blow.room else Apart.ROOM
 
