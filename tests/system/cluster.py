@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+import aiohttp
 import asyncpg
 import msgspec
 
@@ -138,7 +139,7 @@ class House:
         return [name for name, role in self.cluster.topology.names.items() if role is Role.GATEWAY]
 
     def at(self, name: str) -> str:
-        """A gateway's own address."""
+        """A process's own address."""
         return self.cluster.process(name).address
 
     def ends(self, since: int = 0) -> list[tuple[str, int | None]]:
@@ -181,6 +182,20 @@ class House:
     async def holder(self, run: UUID) -> str:
         """The process that answers the run now."""
         return self.process_of(await self.until_run(run, lambda row: row.state == "running" and row.worker))
+
+    async def until_idle(self, name: str) -> None:
+        """Until a worker is ready and holds no run."""
+
+        async def asked() -> bool:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with (
+                    aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)) as http,
+                    http.get(f"{self.at(name)}/health/ready") as response,
+                ):
+                    return response.status == 200 and (await response.json())["slots_used"] == 0
+            return False
+
+        await until(asked)
 
     def process_of(self, row: Run) -> str:
         assert row.worker is not None
