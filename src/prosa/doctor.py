@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -49,10 +48,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("settings", Verdict.DOUBTFUL, warning)
     yield folder(settings.data_dir)
     yield await _database(settings)
-    yield await _broker(settings.broker_url)
+    yield await _broker(settings)
     async for finding in _models(settings):
         yield finding
-    yield await port(settings.host, settings.port, settings.data_dir)
+    yield await port(settings.host, settings.port, None if settings.broker_url else settings.data_dir)
 
 
 def folder(path: Path) -> Finding:
@@ -73,8 +72,8 @@ def folder(path: Path) -> Finding:
     return Finding("data folder", Verdict.GOOD, f"{path}{made}: {free // 1024**2} MB are free.")
 
 
-async def port(host: str, number: int, data: Path) -> Finding:
-    """Whether ``prosa serve`` can listen there, or does already, from the data folder that is examined."""
+async def port(host: str, number: int, data: Path | None) -> Finding:
+    """Whether Prosa can listen there, or does already: from the data folder that is examined, or None for a gateway."""
     address = f"http://{host}:{number}"
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, number, type=socket.SOCK_STREAM)
@@ -91,8 +90,8 @@ async def port(host: str, number: int, data: Path) -> Finding:
     return Finding("address", Verdict.GOOD, f"{address} is free.")
 
 
-def _served(address: str, data: Path) -> Finding:
-    if _held(data):
+def _served(address: str, data: Path | None) -> Finding:
+    if data is None or _held(data):
         return Finding("address", Verdict.GOOD, f"Prosa is serving at {address} now.")
     way = f"Nothing runs on {data}: run this where that one was started, or give --data-dir."
     return Finding("address", Verdict.DOUBTFUL, f"Prosa is serving at {address}, but from another data folder. {way}")
@@ -140,20 +139,10 @@ def missing(settings: Settings) -> Path | None:
         return None
 
 
-async def _broker(url: str | None) -> Finding:
-    if url is None:
+async def _broker(settings: Settings) -> Finding:
+    if settings.broker_url is None:
         return Finding("broker", Verdict.GOOD, "Inside the process: one process serves everybody.")
-    parts = urlsplit(url)
-    where = f"{parts.hostname}:{parts.port or 5672}"
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
-    except OSError as error:
-        return Finding(
-            "broker", Verdict.BAD, f"There is no answer from {where}: {error}. Start it, or PROSA_BROKER_URL."
-        )
-    writer.close()
-    return Finding("broker", Verdict.GOOD, f"{where} accepts connections.")
+    return await _checked("broker", bootstrap.broker_check(settings))
 
 
 async def _models(settings: Settings) -> AsyncIterator[Finding]:

@@ -9,6 +9,7 @@ from aiohttp import web
 from prosa import doctor
 from prosa.adapters.folder import locked
 from prosa.catalog import ModelSettings
+from prosa.cluster.loopback import free_port
 from prosa.doctor import Finding, Verdict
 from prosa.settings import Settings
 
@@ -59,3 +60,18 @@ async def test_a_model_that_its_provider_does_not_list_is_doubtful(
     found = next(finding for finding in findings if finding.subject == f"model {name}")
     assert found.verdict is verdict
     assert verdict is Verdict.GOOD or found.text.endswith("lists: llama3.2:latest, qwen3.")
+
+
+async def test_a_gateway_that_serves_is_fine_whatever_folder_it_was_started_in(port: int) -> None:
+    assert (await doctor.port("127.0.0.1", port, None)).verdict is Verdict.GOOD
+
+
+async def test_a_broker_that_is_away_is_named_with_what_to_do(tmp_path: Path) -> None:
+    url = f"amqp://guest:secret@127.0.0.1:{free_port()}/"
+    settings = Settings(data_dir=tmp_path, local=False, scripted=True, broker_url=url)
+    findings = [found async for found in doctor.examine(settings)]
+    found = next(finding for finding in findings if finding.subject == "broker")
+    assert found.verdict is Verdict.BAD
+    assert "cannot be reached" in found.text
+    assert "PROSA_BROKER_URL" in found.text
+    assert "secret" not in found.text

@@ -48,6 +48,7 @@ METRICS: Final = (
     Metric(Kind.COUNT, "prompt_tokens_total", "Tokens of prompts, as the engines count them.", ("model",)),
     Metric(Kind.COUNT, "completion_tokens_total", "Tokens of stored replies, as the engines count them.", ("model",)),
     Metric(Kind.COUNT, "engine_errors_total", "Failures of model engines, by the error's code.", ("model", "code")),
+    Metric(Kind.COUNT, "bus_published_total", "Messages that this process sent to the broker.", ("channel",)),
     Metric(Kind.COUNT, "bus_dropped_total", "Messages dropped because a bounded buffer was full.", ("channel",)),
     Metric(Kind.COUNT, "bus_unreadable_total", "Bus messages or events skipped because they could not be read."),
     Metric(Kind.COUNT, "socket_closes_total", "Client sockets closed by this gateway, by close code.", ("code",)),

@@ -35,17 +35,20 @@ def distributed(settings: Settings) -> None:
 
 @asynccontextmanager
 async def broker(settings: Settings, metrics: Metrics, name: str) -> AsyncIterator[Bus]:
-    """RabbitMQ. Raises BrokerRefused where it answers, and will not have us as things are."""
+    """RabbitMQ. Raises BrokerRefused and BrokerMismatch where it answers, and will not have us as things are."""
     # One that is away keeps nobody from starting: the bus says so and goes on trying, and accepts go on.
     with suppress(BusUnavailable):
-        await rabbitmq_bus.check(settings.broker_url or "")
+        await broker_check(settings)
     async with rabbitmq_bus.open_rabbitmq(settings.broker_url or "", metrics, name=name) as bus:
         yield bus
 
 
-async def broker_check(url: str) -> str:
-    """One sentence of how the broker does, for the doctor. Raises BusUnavailable and BrokerRefused."""
-    return await rabbitmq_bus.check(url)
+async def broker_check(settings: Settings) -> str:
+    """One sentence of how the broker does. Declares what Prosa needs there.
+
+    Raises BusUnavailable, BrokerRefused and BrokerMismatch.
+    """
+    return await rabbitmq_bus.check(settings.broker_url or "", {model.pool for model in settings.catalog})
 
 
 # ── the gateway ──

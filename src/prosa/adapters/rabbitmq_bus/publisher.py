@@ -180,6 +180,7 @@ class Publisher:
                     await channel.basic_publish(
                         parcel.body, routing_key=queue, properties=properties, mandatory=True, wait=False
                     )
+                self._metrics.count("bus_published_total", channel="jobs")
             except PublishError:
                 # The queue was deleted. Were it there again at once, its consumers would not hear that they have none.
                 await asyncio.sleep(DECLARE_AGAIN_SECONDS)
@@ -208,6 +209,8 @@ class Publisher:
                     post.body, exchange=post.exchange, routing_key=post.key, properties=_TRANSIENT
                 )
             self._posting = False
+            channel_name = "bulletins" if post.exchange == topology.BULLETIN else "mail"
+            self._metrics.count("bus_published_total", channel=channel_name)
             self._progress.set()
 
     @staticmethod
