@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly resume: () => readonly ClientMessage[];
   /** A harmless question that must be answered, to learn whether a silent socket lives; null: there is none. */
   readonly probe: () => ClientMessage | null;
+  /** Whether an answer is awaited: then long silence is suspicious, for a frozen server closes nothing. */
+  readonly awaiting: () => boolean;
   readonly onMessage: (message: ServerMessage) => void;
   /** `welcome` is false where a connection ended before its `hello`: perhaps nobody is signed in. */
   readonly onLink: (link: Link, close: { code: number; welcome: boolean } | null) => void;
@@ -44,6 +46,7 @@ export interface Client {
 const HELLO_MS = 10_000;
 const ANSWER_MS = 15_000;
 const PROBE_MS = 5_000;
+const QUIET_MS = 8_000;
 const STEADY_MS = 10_000;
 const QUICK_MS = 1_000;
 const BACKOFF = { base: 500, cap: 15_000 } as const;
@@ -60,6 +63,7 @@ export function createClient(options: ClientOptions): Client {
   let retry: Timer | undefined;
   let silence: Timer | undefined;
   let steady: Timer | undefined;
+  let quiet: Timer | undefined;
 
   function connect(): void {
     clearTimeout(retry);
@@ -81,11 +85,21 @@ export function createClient(options: ClientOptions): Client {
   function receive(data: unknown): void {
     clearTimeout(silence);
     silence = undefined;
+    listen();
     const message = parsed(data);
     if (message === null) return;
     options.onMessage(message);
     // Behind it, because `hello` may say that somebody else is signed in now: then there is nothing to resume.
     if (message.type === "hello") welcome();
+  }
+
+  /** Wait for the next message, and ask whether the socket lives when an answer is awaited and none comes. */
+  function listen(): void {
+    clearTimeout(quiet);
+    quiet = setTimeout(() => {
+      if (options.awaiting()) nudge();
+      listen();
+    }, QUIET_MS);
   }
 
   function welcome(): void {
@@ -106,6 +120,7 @@ export function createClient(options: ClientOptions): Client {
   function release(): void {
     clearTimeout(silence);
     clearTimeout(steady);
+    clearTimeout(quiet);
     silence = undefined;
     if (socket) socket.onmessage = socket.onclose = null;
     socket = null;

@@ -66,6 +66,11 @@ export function resume(state: State): ClientMessage[] {
   ];
 }
 
+/** Whether the open chat has an answer that is not over. */
+export function awaiting(state: State): boolean {
+  return Object.values(state.runs).some((run) => run.chat === state.open && !ended(run.state));
+}
+
 /** The `watch` of a chat that the gateway knows, or nothing. */
 export function watch(state: State, chat: Uuid | null): ClientMessage[] {
   const status = chat === null ? undefined : state.threads[chat]?.status;

@@ -6,7 +6,7 @@
 import { createStore } from "zustand/vanilla";
 import { ApiError } from "./api";
 import { createClient } from "./client";
-import { reduce, resume, watch } from "./reducer";
+import { awaiting, reduce, resume, watch } from "./reducer";
 import { INITIAL } from "./state";
 import { newestReply } from "./thread";
 import type { StoreApi } from "zustand/vanilla";
@@ -72,6 +72,7 @@ export function createSession(around: Surroundings): Session {
     random: around.random,
     resume: () => (flush(), resume(store.getState())),
     probe: () => watch(store.getState(), store.getState().open)[0] ?? null,
+    awaiting: () => awaiting(store.getState()),
     onMessage: receive,
     onLink: linked,
   });

@@ -9,11 +9,12 @@ let links: [string, number | undefined][];
 let messages: ServerMessage[];
 let resumed: ClientMessage[];
 let probe: ClientMessage | null;
+let awaiting: boolean;
 let client: Client;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [sockets, links, messages, resumed, probe] = [[], [], [], [], null];
+  [sockets, links, messages, resumed, probe, awaiting] = [[], [], [], [], null, false];
   client = createClient({
     url: "ws://host/api/ws",
     open: (url, subprotocol) => {
@@ -24,6 +25,7 @@ beforeEach(() => {
     random: () => 1,
     resume: () => resumed,
     probe: () => probe,
+    awaiting: () => awaiting,
     onMessage: (message) => messages.push(message),
     onLink: (link, close) => links.push([link, close?.code]),
   });
@@ -150,6 +152,26 @@ test("when the page wakes up it asks, and gives up a silent socket within five s
   expect(last().sent).toEqual([probe]);
   vi.advanceTimersByTime(5_000);
   expect(links.at(-1)).toEqual(["offline", 1006]);
+});
+
+test("a server that freezes in mid-answer is left, though it closes nothing", () => {
+  last().welcomes();
+  [probe, awaiting] = [{ type: "watch", chat: "c", runs: ["r"] }, true];
+  vi.advanceTimersByTime(7_000);
+  last().says({ type: "queued", run: "r", position: 1 });
+  vi.advanceTimersByTime(7_999);
+  expect(last().sent).toEqual([]);
+  vi.advanceTimersByTime(1);
+  expect(last().sent).toEqual([probe]);
+  vi.advanceTimersByTime(5_000);
+  expect(links.at(-1)).toEqual(["offline", 1006]);
+});
+
+test("where no answer is awaited nobody asks, however long it is silent", () => {
+  last().welcomes();
+  probe = { type: "watch", chat: "c" };
+  vi.advanceTimersByTime(60_000);
+  expect(last().sent).toEqual([]);
 });
 
 test("when the network comes back it does not wait for the back-off", () => {
