@@ -35,6 +35,9 @@ class Client:
         self.frames: list[tuple[float, Frame]] = []
         self.taken_back: list[str] = []
         """Where a socket began with less than another one had shown of the same attempt."""
+        self.go = asyncio.Event()
+        """Cleared, it only connects, and asks when this is set."""
+        self.go.set()
         self._shown: dict[int, int] = {}
         self._news = asyncio.Event()
 
@@ -109,6 +112,8 @@ class Client:
 
     async def _follow(self, tab: Tab) -> None:
         self.tabs.append(tab)
+        self._news.set()
+        await self.go.wait()
         await self._begin(tab)
         while self.end is None:
             frame = await tab.receive(SILENT_SECONDS)
