@@ -1,4 +1,5 @@
-"""`python -m benchmarks`: measure the embedded process and print one line of JSON a benchmark.
+"""`python -m benchmarks`: measure the embedded process and print one line of JSON a benchmark; and, when it is
+named, a cluster (benchmarks/cluster.py).
 
 Nothing here judges: the figures of one machine stand in docs/benchmarks.md with this command beside them.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from benchmarks.cluster import cluster
 from benchmarks.load import load
 from benchmarks.sockets import idle, stalled
 
@@ -24,6 +26,9 @@ BENCHMARKS: dict[str, Run] = {
 
 
 def main(names: list[str]) -> None:
+    if names[:1] == ["cluster"]:
+        uvloop.run(cluster(names[1:]))
+        return
     for name in names or BENCHMARKS:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
