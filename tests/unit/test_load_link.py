@@ -105,6 +105,18 @@ async def test_a_connection_that_breaks_is_abnormal_and_swallows_what_is_sent() 
     assert (scene.link.why, scene.wire.written) == (1006, sent)
 
 
+@pytest.mark.parametrize("close", [frame((1012).to_bytes(2, "big"), 0x88), b""])
+async def test_between_the_other_sides_end_and_that_of_the_socket_nothing_is_sent(close: bytes) -> None:
+    scene = Scene()
+    scene.link.data_received(scene.welcome() + close)
+    scene.link.eof_received()
+    sent = scene.wire.written
+    scene.link.send(b"{}")
+    scene.link.close()
+    assert scene.wire.written == sent
+    assert not scene.link.closed.done()
+
+
 async def test_the_token_goes_as_a_subprotocol_and_nothing_is_compressed() -> None:
     request = Scene().wire.written
     assert b"prosa.v1, bearer.secret" in request

@@ -15,6 +15,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -50,8 +51,8 @@ class Link(asyncio.Protocol):
 
     @property
     def open(self) -> bool:
-        """Whether frames can be sent."""
-        return self._open and not self.closed.done()
+        """Whether frames can be sent: not behind the other side's end, though the socket may still be there."""
+        return self._open and self._protocol.state is State.OPEN and not self.closed.done()
 
     def send(self, data: bytes) -> None:
         """One text frame, or nothing where the connection is over."""
