@@ -61,7 +61,7 @@ class Generation:
         self._outbox.announce(Taken(claimant.run, claimant.worker, claimant.claim))
         if work.attempt > 1:
             # Who watched the attempt before waits for this one's first frame.
-            self._outbox.hurry()
+            self._outbox.flush()
         try:
             await self._settle(work, await self._outcome(work, engine))
         finally:
@@ -153,7 +153,7 @@ class Generation:
                 if first:
                     # The first words do not wait for the tick.
                     first = False
-                    self._outbox.hurry()
+                    self._outbox.hurry(work.run)
                 if work.reply.seq > self._limits.reply_characters:
                     return Finished(Finish.LENGTH, Usage(completion_tokens=work.pieces))
         raise ModelBroke(f"The model {work.held.row.model!r} stopped without saying why. Try again.")

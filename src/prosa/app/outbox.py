@@ -1,16 +1,20 @@
 """What a worker tells the gateways: frames of text, and bulletins; one of each a tick."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 from prosa.core import events
 from prosa.core.desk import Desk
-from prosa.core.events import BulletinNotice
+from prosa.core.events import BulletinNotice, RunEvent
 from prosa.ports import Bus, Clock, Metrics
 
 TICK_SECONDS: Final = (0.025, 0.2)
 """The pause between frames, and how far it stretches under load."""
 TICK_SHARE: Final = 8
 """A flush may take one part in so many of the time: then the tick stretches."""
+EVENTS_A_SECOND: Final = 4_000
+"""Each event costs its gateway a send to a socket. Where more come, the tick stretches and they grow instead."""
 HURRY_SECONDS: Final = 0.005
 """The least time between two frames, however many replies begin: what cannot wait for the tick waits for this."""
 
@@ -26,30 +30,27 @@ class Outbox:
         self._metrics = metrics
         self._notices: list[BulletinNotice] = []
         self._flushed = clock.monotonic()
-        self._spent = 0.0
-        self._pressed = False
+        self._pause = TICK_SECONDS[0]
+        self._pressed: set[UUID] = set()
+        self._sent = clock.monotonic()
 
     def announce(self, notice: BulletinNotice) -> None:
         self._notices.append(notice)
 
-    def hurry(self) -> None:
-        """Somebody waits for the first words of a reply: send now what is new, or within HURRY_SECONDS."""
-        if self._clock.monotonic() - self._flushed >= HURRY_SECONDS:
-            self.flush()
-        else:
-            self._pressed = True
+    def hurry(self, run: UUID) -> None:
+        """Somebody waits for the first words of this reply: they go now, or within HURRY_SECONDS."""
+        self._pressed.add(run)
+        if self._clock.monotonic() - self._sent >= HURRY_SECONDS:
+            self._press()
 
     async def run(self) -> None:
         """Flush at each tick, and sooner where it is pressed, until cancelled."""
         while True:
             await self._clock.sleep(HURRY_SECONDS)
-            if self._pressed or self._clock.monotonic() >= self._due:
+            if self._clock.monotonic() >= self._flushed + self._pause:
                 self.flush()
-
-    @property
-    def _due(self) -> float:
-        shortest, longest = TICK_SECONDS
-        return self._flushed + min(max(shortest, self._spent * TICK_SHARE), longest)
+            elif self._pressed:
+                self._press()
 
     def flush(self) -> None:
         """Send what is new: to each gateway one frame with the text of all runs it listens to, then the bulletin.
@@ -57,12 +58,28 @@ class Outbox:
         Frames go first: whoever reads in the bulletin that a run is over has its last text already.
         """
         begun = self._clock.monotonic()
-        self._pressed = False
-        for gateway, run_events in self.desk.cut().items():
-            self._bus.send(gateway, events.frame(self.name, run_events))
-            self._metrics.observe("frame_events", len(run_events))
+        count = self._send(self.desk.cut())
         if self._notices:
             notices, self._notices = self._notices, []
             self._bus.announce(notices)
-        self._flushed = self._clock.monotonic()
-        self._spent = self._flushed - begun
+        self._flushed = self._sent
+        self._pause = pause_seconds(self._sent - begun, count)
+
+    def _press(self) -> None:
+        """Only what was pressed for: the text of all others grows until the tick."""
+        self._send(self.desk.cut(self._pressed))
+
+    def _send(self, frames: Mapping[str, Sequence[RunEvent]]) -> int:
+        """The number of events."""
+        for gateway, run_events in frames.items():
+            self._bus.send(gateway, events.frame(self.name, run_events))
+            self._metrics.observe("frame_events", len(run_events))
+        self._pressed.clear()
+        self._sent = self._clock.monotonic()
+        return sum(len(run_events) for run_events in frames.values())
+
+
+def pause_seconds(spent: float, count: int) -> float:
+    """How long after a flush the next is due: it took so many seconds and sent so many events."""
+    shortest, longest = TICK_SECONDS
+    return min(max(shortest, spent * TICK_SHARE, count / EVENTS_A_SECOND), longest)

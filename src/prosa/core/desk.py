@@ -4,7 +4,7 @@ Pure bookkeeping, so that every rule of a frame and of a checkpoint is a plain t
 ``cut`` each tick and ``saves`` each second; nothing here waits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from uuid import UUID
 
@@ -113,9 +113,13 @@ class Desk:
     def _answer(self, gateway: str, event: RunEvent) -> None:
         self._answers.setdefault(gateway, []).append(event)
 
-    def cut(self) -> dict[str, list[RunEvent]]:
-        """What each gateway gets now: new text of all its runs, ends behind their text. Ended works are put away."""
-        for work in list(self._works.values()):
+    def cut(self, only: Collection[UUID] | None = None) -> dict[str, list[RunEvent]]:
+        """What each gateway gets now: new text of all its runs, ends behind their text. Ended works are put away.
+
+        ``only``: of these runs, besides what was asked.
+        """
+        works = self._works.values() if only is None else [self._works[run] for run in only if run in self._works]
+        for work in list(works):
             self._cut(work)
             if work.ended is not None:
                 del self._works[work.run]
