@@ -11,7 +11,7 @@ from prosa.adapters.rabbitmq_bus import topology
 from prosa.adapters.rabbitmq_bus.connection import Session, Standing, connected, opened
 from prosa.adapters.rabbitmq_bus.consumer import InboxConsumer, JobConsumer
 from prosa.adapters.rabbitmq_bus.failures import Address, Lost, address, explained, reaching, silence
-from prosa.adapters.rabbitmq_bus.publisher import Publisher
+from prosa.adapters.rabbitmq_bus.publisher import JobPublisher, MailPublisher
 from prosa.core import events
 from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.ports import Metrics
@@ -20,6 +20,7 @@ BACKLOG_SECONDS: Final = 2.0
 BOUND_SECONDS: Final = 2.0
 """How long ``inbox`` waits for its queue: mail that is sent before is lost."""
 
+FLUSH_SECONDS: Final = 2.0
 CANCEL_SECONDS: Final = 5.0
 """Longer than closing a channel and a connection takes."""
 
@@ -32,7 +33,8 @@ class RabbitBus:
         self._consuming = consuming
         self._metrics = metrics
         self._tasks = tasks
-        self._publisher = Publisher(publishing, metrics)
+        self._mail = MailPublisher(publishing, metrics)
+        self._jobs = JobPublisher(metrics, tasks)
 
     @property
     def connected(self) -> bool:
@@ -40,13 +42,13 @@ class RabbitBus:
         return None not in (self._publishing.connection, self._consuming.connection)
 
     def dispatch(self, job: Job) -> None:
-        self._publisher.dispatch(job)
+        self._jobs.dispatch(job)
 
     def send(self, to: str, mail: Mail) -> None:
-        self._publisher.post(topology.INBOX, to, events.encode(mail))
+        self._mail.post(topology.INBOX, to, events.encode(mail))
 
     def announce(self, notices: Sequence[BulletinNotice]) -> None:
-        self._publisher.post(topology.BULLETIN, "", events.encode(events.bulletin(notices)))
+        self._mail.post(topology.BULLETIN, "", events.encode(events.bulletin(notices)))
 
     @asynccontextmanager
     async def jobs(self, pool: str, slots: int) -> AsyncIterator[JobConsumer]:
@@ -82,16 +84,23 @@ class RabbitBus:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Connections and publisher. Leaving sends what is buffered first, if it can be sent."""
+        """Connections and publishers. Leaving sends what is buffered first, if it can be sent."""
         async with (
             self._running(self._consuming.run()),
             self._running(self._publishing.run()),
-            self._running(self._publishing.keep(self._publisher.run)),
+            self._running(self._publishing.keep(self._jobs.run)),
+            self._running(self._publishing.keep(self._mail.run)),
         ):
             try:
                 yield
             finally:
-                await self._publisher.flush()
+                await self._flush()
+
+    async def _flush(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._publishing.away else FLUSH_SECONDS):
+                await self._mail.flushed()
+                await self._jobs.flushed()
 
     @asynccontextmanager
     async def _running(self, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:

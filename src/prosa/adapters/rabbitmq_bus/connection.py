@@ -7,12 +7,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 import aiormq
 import structlog
 from aiormq.channel import Channel
 from aiormq.connection import Connection
+from aiormq.exceptions import AMQPChannelError
 
 from prosa.adapters.rabbitmq_bus.failures import Address, Lost, explained, reaching
 from prosa.adapters.rabbitmq_bus.topology import RPC_SECONDS
@@ -52,16 +53,41 @@ async def connected(to: Address, name: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def opened(connection: Connection, *, confirms: bool = False) -> AsyncIterator[Channel]:
-    """A channel. Leaving closes it after what was sent on it; the broker puts back what is not acknowledged."""
+    """A channel; raises Lost in the body as soon as it ends.
+
+    Leaving closes it after what was sent on it; the broker puts back what is not acknowledged.
+    """
     with reaching():
         if connection.is_closed:
             raise Lost("the connection was closed")
         async with asyncio.timeout(RPC_SECONDS):
             channel = cast(Channel, await connection.channel(publisher_confirms=confirms))
         try:
-            yield channel
+            async with while_open(channel.closing):
+                yield channel
         finally:
             await _closed(channel)
+
+
+@asynccontextmanager
+async def while_open(closing: asyncio.Future[Any]) -> AsyncIterator[None]:
+    """Ends the body with Lost as soon as the future is done; its exception is the cause."""
+    try:
+        async with asyncio.timeout(None) as until:
+
+            def end(_closing: asyncio.Future[Any]) -> None:
+                with suppress(RuntimeError):  # the body has ended in the same turn
+                    until.reschedule(0)
+
+            closing.add_done_callback(end)
+            try:
+                yield
+            finally:
+                closing.remove_done_callback(end)
+    except TimeoutError:
+        if not closing.done():
+            raise
+        raise Lost("the connection was closed") from (None if closing.cancelled() else closing.exception())
 
 
 async def _closed(thing: Connection | Channel) -> None:
@@ -126,9 +152,9 @@ class Standing:
             log.info("broker.back", address=self._to.where)
 
     def troubled(self, lost: Lost) -> None:
-        """Something could not be done on a connection that is up; the same thing is said once."""
+        """The broker refused something on a connection that is up; the same thing is said once."""
         error = explained(lost, self._to).message
-        if error != self._trouble:
+        if isinstance(lost.__cause__, AMQPChannelError) and error != self._trouble:
             self._trouble = error
             log.warning("broker.trouble", error=error, way="Prosa keeps trying.")
 
@@ -142,6 +168,7 @@ class Session:
         self._name = f"{name} {purpose}"
         self._purpose = purpose
         self._changed = asyncio.Event()
+        self._gone: asyncio.Future[None]
         self.connection: Connection | None = None
         """None while there is no connection."""
         self.away = False
@@ -151,18 +178,25 @@ class Session:
         failures = 0
         while True:
             try:
-                await self._live()
+                async with connected(self._to, self._name) as connection:
+                    failures = 0
+                    await self._serve(connection)
             except Lost as lost:
-                failures = 1 if self.connection else failures + 1
+                failures += 1
                 self._set(None, away=True)
                 self._standing.away(self._purpose, lost)
             await asyncio.sleep(pause_seconds(failures))
 
-    async def _live(self) -> None:
-        async with connected(self._to, self._name) as connection:
-            self._set(connection, away=False)
-            self._standing.back(self._purpose)
+    async def _serve(self, connection: Connection) -> None:
+        """Let the scopes have it until it is lost. Then they lose it at once, before anybody tries to close it."""
+        self._gone = asyncio.get_running_loop().create_future()
+        self._set(connection, away=False)
+        self._standing.back(self._purpose)
+        try:
             await watched(connection)
+        finally:
+            self._set(None, away=True)
+            self._gone.set_result(None)
 
     async def keep(self, scope: Scope) -> NoReturn:
         """Run a scope on the present connection, and again whenever it returns or is lost, until it is cancelled."""
@@ -170,13 +204,14 @@ class Session:
         while True:
             connection = await self._present()
             try:
-                await scope(connection)
+                # The library may never say that a silent connection ended: the session does.
+                async with while_open(self._gone):
+                    await scope(connection)
                 failures = 0
             except Lost as lost:
                 failures += 1
-                if not connection.is_closed:
-                    self._standing.troubled(lost)
-            if not connection.is_closed:
+                self._standing.troubled(lost)
+            if connection is self.connection and not connection.is_closed:
                 await asyncio.sleep(pause_seconds(failures))
 
     async def settled(self) -> None:

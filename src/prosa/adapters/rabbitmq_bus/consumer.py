@@ -14,7 +14,7 @@ from aiormq.channel import Channel
 from aiormq.connection import Connection
 
 from prosa.adapters.rabbitmq_bus import topology
-from prosa.adapters.rabbitmq_bus.connection import opened, until_closed
+from prosa.adapters.rabbitmq_bus.connection import opened
 from prosa.adapters.rabbitmq_bus.failures import Lost, reaching
 from prosa.adapters.rabbitmq_bus.topology import RPC_SECONDS
 from prosa.core import events
@@ -151,19 +151,16 @@ class InboxConsumer:
 
 
 async def consumed(channel: Channel, queue: str, hand_over: HandOver, *, no_ack: bool) -> None:
-    """Consume until the broker cancels the consumer. Raises Lost when the channel ends."""
-    cancelled = asyncio.get_running_loop().create_future()
+    """Consume until the broker cancels the consumer."""
+    cancelled = asyncio.Event()
 
     def on_cancel(_frame: spec.Basic.Cancel) -> None:
-        if not cancelled.done():
-            cancelled.set_result(None)
+        cancelled.set()
 
     channel.on_consumer_cancel_callbacks.add(on_cancel)
     async with asyncio.timeout(RPC_SECONDS):
         await channel.basic_consume(queue, hand_over, no_ack=no_ack)
-    await asyncio.wait({channel.closing, cancelled}, return_when=asyncio.FIRST_COMPLETED)
-    if not cancelled.done():
-        await until_closed(channel)
+    await cancelled.wait()
 
 
 async def _rejected(channel: Channel, message: DeliveredMessage) -> None:

@@ -52,16 +52,22 @@ def address(url: str) -> Address:
 @contextmanager
 def reaching() -> Iterator[None]:
     """Raises Lost for whatever the library raises when a connection or channel ends under it."""
+    before = _cancellations()
     try:
         yield
     except asyncio.CancelledError:
-        # The library also ends the waits of others with a CancelledError when its own reader was cancelled.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        # The library also ends the waits of others with a CancelledError when its own reader was cancelled. Ours is
+        # one that came since: a task group of Python 3.11 that failed leaves its task counted as being cancelled.
+        if _cancellations() > before:
             raise
         raise Lost("the connection was closed") from None
     except (amqp.AMQPError, amqp.ChannelInvalidStateError, OSError, TimeoutError) as error:
         raise Lost(str(error)) from error
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def explained(lost: Lost, to: Address) -> ProsaError:
@@ -76,8 +82,10 @@ def explained(lost: Lost, to: Address) -> ProsaError:
             return _mismatch(found, to)
         case amqp.ChannelAccessRefused():
             return _not_allowed(to)
-        case amqp.AMQPError() if isinstance(cause, amqp.ChannelClosed | amqp.ConnectionClosed):
-            return BusUnavailable(f"RabbitMQ at {to.where} ended the connection: {_said(cause)}")
+        case amqp.ChannelClosed():
+            return BusUnavailable(f"RabbitMQ at {to.where} refused what it was asked for: {_said(cause)}.")
+        case amqp.ConnectionClosed():
+            return BusUnavailable(f"RabbitMQ at {to.where} ended the connection: {_said(cause)}.")
         case _:
             return _unreachable(cause, to)
 
