@@ -7,18 +7,20 @@ import msgspec
 from prosa.chaos.ledger import Blow
 from prosa.chaos.rows import Row
 from prosa.chaos.schedule import Wish
-from prosa.chaos.takeovers import Group, Outage, kinds, longest_silence, outages, takeovers
+from prosa.chaos.takeovers import Group, Outage, Takeover, kinds, longest_silence, outages, takeovers
 from prosa.chaos.workload import Workload
 from prosa.load import report as load
 from prosa.load.answer import Answer, Fate
 from prosa.load.crowd import Harvest
+from prosa.load.histogram import Spread, spread
 from prosa.load.report import Disturbance, Generator, Process, Verdict
 
 EVIDENCE_KEPT = 50
 
 
 class Dealt(msgspec.Struct, frozen=True):
-    """A fault as it was done: ``at`` and ``over`` in seconds from the start; ``held``, replies under way."""
+    """A fault as it was done: ``at`` and ``over`` in seconds from the start; ``held``, replies under way; and how long
+    those that others went on with were without a frame, in milliseconds."""
 
     at: float
     planned_at: float
@@ -28,6 +30,8 @@ class Dealt(msgspec.Struct, frozen=True):
     over: float | None
     held: int
     room: bool
+    taken_over: int
+    times: Spread
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -116,6 +120,7 @@ def report(siege: Siege) -> Report:
     harvest, began = siege.harvest, siege.harvest.began
     answers = harvest.answers
     flow = load.flow(harvest, siege.plan)
+    found = takeovers(siege.blows, answers)
     return Report(
         command=siege.command,
         seed=siege.seed,
@@ -125,7 +130,7 @@ def report(siege: Siege) -> Report:
         seconds=flow.seconds,
         verdict=load.verdict(answers, harvest.tally, harvest.unread_chats),
         stored=stored(siege.rows, answers),
-        takeovers=kinds(takeovers(siege.blows, answers)),
+        takeovers=kinds(found),
         outages=outages(siege.blows, answers, began),
         disturbance=load.disturbance(answers, harvest.tally),
         longest_silence=longest_silence(answers, began),
@@ -133,12 +138,13 @@ def report(siege: Siege) -> Report:
         processes=siege.processes,
         generator=load.generator(harvest, 1),
         machine=siege.machine,
-        dealt=tuple(_dealt(blow, began) for blow in siege.blows),
+        dealt=tuple(_dealt(blow, began, found) for blow in siege.blows),
         evidence=evidence(answers, siege.blows, began),
     )
 
 
-def _dealt(blow: Blow, began: float) -> Dealt:
+def _dealt(blow: Blow, began: float, found: Iterable[Takeover]) -> Dealt:
+    seconds = [one.seconds for one in found if one.at == blow.at]
     return Dealt(
         at=round(blow.at - began, 2),
         planned_at=blow.fault.at,
@@ -148,6 +154,8 @@ def _dealt(blow: Blow, began: float) -> Dealt:
         over=None if blow.over_at is None else round(blow.over_at - began, 2),
         held=len(blow.held),
         room=blow.room,
+        taken_over=len(seconds),
+        times=spread(seconds),
     )
 
 

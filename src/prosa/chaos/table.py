@@ -67,17 +67,16 @@ def _row(name: str, group: Group) -> str:
 def _outages(report: Report) -> Iterator[str]:
     if not report.outages:
         return
-    columns = ("away s", "first ack", "first end", "accepted", "their text")
+    columns = ("away s", "first ack", "first end", "accepted", "first text", "last")
     yield f"{'seconds from the return of the':34}" + "".join(f"{column:>12}" for column in columns)
     for one in report.outages:
         yield f"  {one.what:32}" + "".join(f"{cell:>12}" for cell in _cells(one))
 
 
 def _cells(one: Outage) -> tuple[str, ...]:
-    times = (one.first_accepted, one.first_end)
-    shown = ["—" if value is None else f"{value:.1f}" for value in times]
-    last = "—" if one.last_first_text is None else f"{one.last_first_text:.1f}"
-    return (f"{one.seconds:.1f}", *shown, str(one.meanwhile), last)
+    times = (one.first_accepted, one.first_end, one.median_first_text, one.last_first_text)
+    ack, end, median, last = ("—" if value is None else f"{value:.1f}" for value in times)
+    return (f"{one.seconds:.1f}", ack, end, str(one.meanwhile), median, last)
 
 
 def _lived(report: Report) -> Iterator[str]:

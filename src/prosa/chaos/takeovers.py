@@ -13,7 +13,7 @@ from prosa.chaos.schedule import SERVICES, Deed
 from prosa.cluster.supervise import Role
 from prosa.core.policy import Limits
 from prosa.load.answer import Answer
-from prosa.load.histogram import Spread, spread
+from prosa.load.histogram import Spread, quantile, spread
 
 
 class Apart(StrEnum):
@@ -29,9 +29,11 @@ JUST_SECONDS: Final = Limits().lease_seconds
 
 
 class Takeover(msgspec.Struct, frozen=True):
-    """A run that another worker went on with. ``seconds``: from the blow to the first frame of the next attempt."""
+    """A run that another worker went on with. ``seconds``: from the blow, which fell at ``at``, to the first frame of
+    the next attempt."""
 
     run: UUID
+    at: float
     attempt: int
     deed: Deed
     service: Role | None
@@ -65,6 +67,7 @@ def takeovers(blows: Sequence[Blow], answers: Iterable[Answer]) -> tuple[Takeove
 def _takeover(blow: Blow, run: UUID, attempt: int, seen_at: float, blows: Sequence[Blow]) -> Takeover:
     return Takeover(
         run=run,
+        at=blow.at,
         attempt=attempt,
         deed=blow.fault.deed,
         service=blow.fault.service,
@@ -108,7 +111,8 @@ def _group(found: Sequence[Takeover]) -> Group:
 
 class Outage(msgspec.Struct, frozen=True):
     """A service was away for ``seconds``, from ``at`` seconds after the start. Then, in seconds from its return: the
-    first end of a run, the first acknowledgement; and of what had been accepted ``meanwhile``, the last first text."""
+    first end of a run, the first acknowledgement; and of what had been accepted ``meanwhile``, the first text: at the
+    median, and the last."""
 
     what: str
     at: float
@@ -116,6 +120,7 @@ class Outage(msgspec.Struct, frozen=True):
     meanwhile: int
     first_accepted: float | None
     first_end: float | None
+    median_first_text: float | None
     last_first_text: float | None
 
 
@@ -130,7 +135,7 @@ def _outages(blows: Iterable[Blow], answers: Sequence[Answer], began: float) -> 
         if blow.fault.role not in SERVICES or blow.over_at is None:
             continue
         waited = [answer for answer in answers if blow.at < (answer.accepted_at or 0.0) < blow.over_at]
-        late = [answer.first_at - blow.over_at for answer in waited if answer.first_at is not None]
+        late = [max(answer.first_at - blow.over_at, 0.0) for answer in waited if answer.first_at is not None]
         yield Outage(
             what=f"{blow.fault.name} {blow.fault.manner}".strip(),
             at=round(blow.at - began, 2),
@@ -138,14 +143,19 @@ def _outages(blows: Iterable[Blow], answers: Sequence[Answer], began: float) -> 
             meanwhile=len(waited),
             first_accepted=_next(accepted, blow.over_at),
             first_end=_next(ended, blow.over_at),
-            last_first_text=round(max(*late, 0.0), 2) if late else None,
+            median_first_text=_rounded(quantile(late, 0.5)),
+            last_first_text=_rounded(quantile(late, 1.0)),
         )
 
 
 def _next(times: Iterable[float], after: float) -> float | None:
     """Seconds to the first of these times behind another."""
     later = [at - after for at in times if at >= after]
-    return round(min(later), 2) if later else None
+    return _rounded(min(later, default=None))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
 
 
 def longest_silence(answers: Iterable[Answer], began: float) -> float:
