@@ -247,13 +247,13 @@ async def house(
         made = await stack.enter_async_context(folder("cluster"))
         roads, overrides = {}, {}
         for name in (f"worker-{number}" for number in range(1, workers + 1)):
-            road = Road(FaultProxy(*_place(store)), FaultProxy(*_place(broker)))
+            road = Road(FaultProxy(*place(store)), FaultProxy(*place(broker)))
             roads[name] = road
             await stack.enter_async_context(road.store)
             await stack.enter_async_context(road.broker)
             overrides[name] = {
-                "PROSA_DATABASE_URL": _by(store, road.store.port),
-                "PROSA_BROKER_URL": _by(broker, road.broker.port),
+                "PROSA_DATABASE_URL": by(store, road.store.port),
+                "PROSA_BROKER_URL": by(broker, road.broker.port),
             }
         given = {f"PROSA_{key.upper()}": value for key, value in settings.items()}
         environment = {**SETTINGS, "PROSA_DATABASE_URL": store, "PROSA_BROKER_URL": broker, **given}
@@ -273,16 +273,16 @@ async def house(
         yield built
 
 
-def _place(url: str) -> tuple[str, int]:
+def place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
     return parts.hostname, parts.port
 
 
-def _by(url: str, port: int) -> str:
+def by(url: str, port: int) -> str:
     """The same service through a proxy."""
-    return url.replace(f":{_place(url)[1]}", f":{port}")
+    return url.replace(f":{place(url)[1]}", f":{port}")
 
 
 def through(person: Person, base: str) -> Person:
