@@ -118,7 +118,7 @@ class Departure:
 def worker(settings: Settings, inherited: tuple[int, ...] = (), *, bus: BusOpener = broker) -> None:
     """A worker's process. Returns after a signal, when its runs are over or given back. Raises SetupError."""
     distributed(settings)
-    with process(settings, settings.probe_port, inherited) as own:
+    with process(settings, settings.probe_port, inherited, option="--probe-port") as own:
         own.run(_worker(own, bus))
 
 

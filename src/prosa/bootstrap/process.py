@@ -64,14 +64,14 @@ def first(group: BaseExceptionGroup[BaseException]) -> SetupError | None:
 
 
 @contextmanager
-def process(settings: Settings, port: int, inherited: Sequence[int]) -> Iterator[Process]:
+def process(settings: Settings, port: int, inherited: Sequence[int], *, option: str = "--port") -> Iterator[Process]:
     """Open the log and the sockets. Raises PortTaken and BadConfig."""
     logs.configure(settings.log_format, settings.log_level)
     for warning in settings.warnings:
         log.warning("settings.noted", warning=warning)
     raise_open_files()
     with (
-        listening(settings.host, port, inherited) as listeners,
+        listening(settings.host, port, inherited, option) as listeners,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         yield Process(settings, listeners, runner)

@@ -78,8 +78,10 @@ def address_of(listener: socket.socket) -> str:
 
 
 @contextmanager
-def listening(host: str, port: int, inherited: Sequence[int] = ()) -> Iterator[list[socket.socket]]:
+def listening(host: str, port: int, inherited: Sequence[int], option: str) -> Iterator[list[socket.socket]]:
     """The sockets to serve on: those inherited from whoever started this process, else one of our own.
+
+    ``option`` is the one with which a person gives another port.
 
     Raises PortTaken, and BadConfig for an inherited descriptor that is no listening socket.
     """
@@ -87,7 +89,7 @@ def listening(host: str, port: int, inherited: Sequence[int] = ()) -> Iterator[l
         if inherited:
             yield [stack.enter_context(_inherited(descriptor)) for descriptor in inherited]
         else:
-            yield [stack.enter_context(bound(host, port))]
+            yield [stack.enter_context(bound(host, port, option))]
 
 
 def _inherited(descriptor: int) -> socket.socket:
@@ -102,7 +104,7 @@ def _inherited(descriptor: int) -> socket.socket:
     return found
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, option: str = "--port") -> socket.socket:
     """A listening socket whose connections give up on peers that stopped. Raises PortTaken."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -117,14 +119,14 @@ def bound(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _taken(host, port, error) from error
+        raise _taken(host, port, option, error) from error
     return listener
 
 
-def _taken(host: str, port: int, error: OSError) -> PortTaken:
+def _taken(host: str, port: int, option: str, error: OSError) -> PortTaken:
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(f"Port {port} on {host} is taken by another program. Stop it, or give another --port.")
-    return PortTaken(f"Prosa cannot listen on {host}:{port}: {error.strerror}. Give another --host or --port.")
+        return PortTaken(f"Port {port} on {host} is taken by another program. Stop it, or give another {option}.")
+    return PortTaken(f"Prosa cannot listen on {host}:{port}: {error.strerror}. Give another --host or {option}.")
 
 
 def raise_open_files() -> None:
