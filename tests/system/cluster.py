@@ -237,6 +237,7 @@ async def house(
     gateways: int = 2,
     workers: int = 3,
     command: Sequence[str] = PROSA,
+    proxied: bool = True,
     **settings: str,
 ) -> AsyncIterator[House]:
     """A cluster on a database of its own. What others have left on the broker names runs that are not in it."""
@@ -246,7 +247,7 @@ async def house(
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(folder("cluster"))
         roads, overrides = {}, {}
-        for name in (f"worker-{number}" for number in range(1, workers + 1)):
+        for name in (f"worker-{number}" for number in range(1, workers + 1) if proxied):
             road = Road(FaultProxy(*place(store)), FaultProxy(*place(broker)))
             roads[name] = road
             await stack.enter_async_context(road.store)
