@@ -22,6 +22,7 @@ from prosa.adapters.sql.store import open_store
 from prosa.cluster.proxy import FaultProxy
 from prosa.core.errors import BadConfig, ProsaError, SchemaOutdated, StorageFull, StoreUnavailable
 from prosa.core.policy import Limits
+from prosa.core.work import Save, Saved
 from tests.contract.scene import Scene
 from tests.contract.sql import raw
 
@@ -170,6 +171,25 @@ async def test_what_was_locked_by_who_fell_silent_amid_a_transaction_is_free_wit
             way.pass_through()
             assert isinstance(await cut, StoreUnavailable)
     assert await raw(scene.url, "SELECT role FROM users") == [("member",)]
+
+
+async def test_a_checkpoint_waits_for_nobody_who_holds_one_of_its_runs(scene: Scene, backend: str) -> None:
+    """Who ends several runs locks them in its own order: two that wait for each other are a deadlock, a second long."""
+    if backend == "sqlite":
+        return  # one writer at a time
+    free, busy = [await scene.hold((await scene.send(text=text)).row.run) for text in ("free", "busy")]
+    saves = [Save(one.run, one.claim, 0, "abc") for one in (free, busy)]
+    other = await asyncpg.connect(make_url(scene.url).set(drivername="postgresql").render_as_string(False))
+    try:
+        async with other.transaction():
+            await other.execute("SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE", busy.run)
+            async with asyncio.timeout(5):
+                found = await scene.store.runs.checkpoint(free.worker, saves)
+    finally:
+        await other.close()
+    assert {saved.run: saved.seq for saved in found} == {free.run: 3, busy.run: 0}
+    assert [await scene.text(one.run) for one in (free, busy)] == ["abc", ""]
+    assert await scene.save(busy, "abcdef", whole=True) == [Saved(busy.run, 6, stop_requested=False)]
 
 
 async def _refusal(database: Database, work: Work[None]) -> ProsaError | None:

@@ -64,12 +64,20 @@ def _statements(dialect: str) -> tuple[ReturningUpdate[Any], Select[*tuple[Any, 
         is_in(RunState.RUNNING),
     )
     columns = (runs.c.id, _length.label("seq"), runs.c.stop_requested)
+    # Who ends runs at this moment holds their rows, in another order: waiting for them would be a deadlock now and
+    # then. What is passed over is told by its stored length, and the next checkpoint sends it whole.
+    fits = select(runs.c.id, saves.c.text, saves.c.whole).join_from(saves, runs, owned)
+    free = (
+        fits.where(or_(saves.c.whole, _length == saves.c.at))
+        .with_for_update(key_share=True, skip_locked=True, of=runs)
+        .cte("free")
+    )
     append = (
         update(runs)
-        .where(owned, or_(saves.c.whole, _length == saves.c.at))
+        .where(runs.c.id == free.c.id)
         .values(
-            saved=case((saves.c.whole, saves.c.text), else_=runs.c.saved + saves.c.text),
-            crashes_row=case((saves.c.text != "", 0), else_=runs.c.crashes_row),
+            saved=case((free.c.whole, free.c.text), else_=runs.c.saved + free.c.text),
+            crashes_row=case((free.c.text != "", 0), else_=runs.c.crashes_row),
         )
     )
     return append.returning(*columns), select(*columns).join_from(runs, saves, owned)
