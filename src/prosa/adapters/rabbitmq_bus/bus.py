@@ -10,9 +10,9 @@ from aiormq import exceptions as amqp
 from prosa.adapters.rabbitmq_bus import topology
 from prosa.adapters.rabbitmq_bus.connection import Session, Standing, connected, opened
 from prosa.adapters.rabbitmq_bus.consumer import InboxConsumer, JobConsumer
+from prosa.adapters.rabbitmq_bus.declaration import QuorumQueues, declare_exchanges
 from prosa.adapters.rabbitmq_bus.failures import Address, Lost, address, explained, reaching, silence
-from prosa.adapters.rabbitmq_bus.publisher import JobPublisher, MailPublisher
-from prosa.core import events
+from prosa.adapters.rabbitmq_bus.publisher import JobPublisher, MailPublisher, bulletin, letter
 from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.ports import Metrics
 
@@ -34,7 +34,8 @@ class RabbitBus:
         self._metrics = metrics
         self._tasks = tasks
         self._mail = MailPublisher(publishing, metrics)
-        self._jobs = JobPublisher(metrics, tasks)
+        self._queues = QuorumQueues()
+        self._jobs = JobPublisher(self._queues, metrics, tasks)
 
     @property
     def connected(self) -> bool:
@@ -45,14 +46,14 @@ class RabbitBus:
         self._jobs.dispatch(job)
 
     def send(self, to: str, mail: Mail) -> None:
-        self._mail.post(topology.INBOX, to, events.encode(mail))
+        self._mail.post(letter(to, mail))
 
     def announce(self, notices: Sequence[BulletinNotice]) -> None:
-        self._mail.post(topology.BULLETIN, "", events.encode(events.bulletin(notices)))
+        self._mail.post(bulletin(notices))
 
     @asynccontextmanager
     async def jobs(self, pool: str, slots: int) -> AsyncIterator[JobConsumer]:
-        consumer = JobConsumer(pool, slots, self._metrics)
+        consumer = JobConsumer(pool, slots, self._queues, self._metrics)
         async with self._running(self._consuming.keep(consumer.run)):
             yield consumer
 
@@ -147,12 +148,13 @@ async def check(url: str, pools: Collection[str] = ()) -> str:
 
 
 async def _declared(to: Address, pools: Collection[str]) -> str:
-    async with connected(to, "prosa check") as connection, opened(connection) as channel:
-        async with asyncio.timeout(topology.RPC_SECONDS):
-            await topology.declare_exchanges(channel)
-            await topology.declare_dead(channel)
-            for pool in pools:
-                await topology.declare_jobs(channel, pool)
+    queues = QuorumQueues()
+    async with connected(to, "prosa check") as connection:
+        async with opened(connection) as channel:
+            await declare_exchanges(channel)
+        await queues.dead(connection)
+        for pool in pools:
+            await queues.jobs(connection, pool)
         return _text(connection.server_properties.get("version"))
 
 

@@ -16,11 +16,16 @@ from aiormq.connection import Connection
 from aiormq.exceptions import AMQPChannelError
 
 from prosa.adapters.rabbitmq_bus.failures import Address, Lost, explained, reaching
-from prosa.adapters.rabbitmq_bus.topology import RPC_SECONDS
 
 log = structlog.get_logger()
 
 CONNECT_SECONDS: Final = 5.0
+RPC_SECONDS: Final = 5.0
+"""How long the broker may take for one answer.
+
+Held with ``asyncio.timeout``. The client library's own ``timeout`` is built on ``wait_for``, which in Python 3.11
+swallows a cancellation that comes together with the answer.
+"""
 CLOSE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 2.0
 """Between two questions to a broker from which nothing else is awaited: a black hole ends no connection."""

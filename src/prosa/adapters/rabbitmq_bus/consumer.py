@@ -14,9 +14,9 @@ from aiormq.channel import Channel
 from aiormq.connection import Connection
 
 from prosa.adapters.rabbitmq_bus import topology
-from prosa.adapters.rabbitmq_bus.connection import opened
+from prosa.adapters.rabbitmq_bus.connection import RPC_SECONDS, opened
+from prosa.adapters.rabbitmq_bus.declaration import QuorumQueues, declare_inbox
 from prosa.adapters.rabbitmq_bus.failures import Lost, reaching
-from prosa.adapters.rabbitmq_bus.topology import RPC_SECONDS
 from prosa.core import events
 from prosa.core.events import Job, Mail
 from prosa.ports import Metrics
@@ -54,9 +54,10 @@ class JobDelivery:
 class JobConsumer:
     """Iterates over a pool's deliveries, across all connections there will be."""
 
-    def __init__(self, pool: str, slots: int, metrics: Metrics) -> None:
+    def __init__(self, pool: str, slots: int, queues: QuorumQueues, metrics: Metrics) -> None:
         self._pool = pool
         self._slots = slots
+        self._queues = queues
         self._metrics = metrics
         self._channel: Channel | None = None
         self._ready: deque[JobDelivery] = deque()
@@ -73,9 +74,9 @@ class JobConsumer:
 
     async def run(self, connection: Connection) -> None:
         """Consume on this connection until it is lost or the broker cancels, for example with its queue deleted."""
+        queue = await self._queues.jobs(connection, self._pool)
         async with opened(connection) as channel:
             async with asyncio.timeout(RPC_SECONDS):
-                queue = await topology.declare_jobs(channel, self._pool)
                 await channel.basic_qos(prefetch_count=self._slots)
             self._channel = channel
             try:
@@ -128,8 +129,7 @@ class InboxConsumer:
 
     async def run(self, connection: Connection) -> None:
         async with opened(connection) as channel:
-            async with asyncio.timeout(RPC_SECONDS):
-                queue = await topology.declare_inbox(channel, self._name, uuid4().hex, bulletins=self._bulletins)
+            queue = await declare_inbox(channel, self._name, uuid4().hex, bulletins=self._bulletins)
             self.bound.set()
             try:
                 await consumed(channel, queue, self._hand_over, no_ack=True)

@@ -12,11 +12,13 @@ import msgspec
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
+from aiormq.connection import Connection
 
 from prosa.adapters.rabbitmq_bus import topology
-from prosa.adapters.rabbitmq_bus.connection import connected, opened
+from prosa.adapters.rabbitmq_bus.connection import RPC_SECONDS, connected, opened
+from prosa.adapters.rabbitmq_bus.declaration import QuorumQueues
 from prosa.adapters.rabbitmq_bus.failures import Address, Lost, address, explained, reaching, silence
-from prosa.adapters.rabbitmq_bus.topology import DEAD, RPC_SECONDS
+from prosa.adapters.rabbitmq_bus.topology import DEAD
 from prosa.core import events
 from prosa.core.errors import NotFound
 
@@ -62,7 +64,8 @@ class DeadLetters:
     raise BusUnavailable where the broker goes away.
     """
 
-    def __init__(self, channel: Channel, to: Address) -> None:
+    def __init__(self, connection: Connection, channel: Channel, to: Address) -> None:
+        self._connection = connection
         self._channel = channel
         self._to = to
         self._held: dict[int, None] = {}
@@ -95,8 +98,8 @@ class DeadLetters:
         if letter.pool is None:
             return False
         properties = spec.Basic.Properties(delivery_mode=2, message_id=str(letter.run))
+        queue = await QuorumQueues().jobs(self._connection, letter.pool)
         async with asyncio.timeout(RPC_SECONDS):
-            queue = await topology.declare_jobs(self._channel, letter.pool)
             # Confirmed before it is forgotten: in between it is there twice, which does no harm.
             await self._channel.basic_publish(letter.body, routing_key=queue, properties=properties, mandatory=True)
         await self._forget(message)
@@ -140,9 +143,8 @@ async def open_dead_letters(url: str) -> AsyncIterator[DeadLetters]:
     silence()
     with _explaining(to):
         async with connected(to, "prosa dead") as connection, opened(connection, confirms=True) as channel:
-            async with asyncio.timeout(RPC_SECONDS):
-                await topology.declare_dead(channel)
-            yield DeadLetters(channel, to)
+            await QuorumQueues().dead(connection)
+            yield DeadLetters(connection, channel, to)
 
 
 def _found(letters: Taken, id: str | None) -> Taken:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,9 +14,10 @@ from aiormq.exceptions import DeliveryError, PublishError
 
 from prosa.adapters.rabbitmq_bus import topology
 from prosa.adapters.rabbitmq_bus.connection import Session, opened
+from prosa.adapters.rabbitmq_bus.declaration import QuorumQueues, declare_exchanges
 from prosa.adapters.rabbitmq_bus.failures import Lost, reaching
 from prosa.core import events
-from prosa.core.events import Job
+from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.ports import Metrics
 
 JOBS: Final = 10_000
@@ -43,11 +45,20 @@ class Parcel(msgspec.Struct, frozen=True, eq=False):
 
 
 class Post(msgspec.Struct, frozen=True):
-    """One mail or bulletin on its way."""
+    """One mail (to ``key``) or bulletin on its way; ``channel`` is its name among metrics."""
 
+    channel: str
     exchange: str
     key: str
     body: bytes
+
+
+def letter(to: str, mail: Mail) -> Post:
+    return Post("inbox", topology.INBOX, to, events.encode(mail))
+
+
+def bulletin(notices: Sequence[BulletinNotice]) -> Post:
+    return Post("bulletin", topology.BULLETIN, "", events.encode(events.bulletin(notices)))
 
 
 class Outgoing:
@@ -65,8 +76,7 @@ class Outgoing:
         self._posts.append(post)
         self._bytes += len(post.body)
         while len(self._posts) > MAIL_MESSAGES or (self._bytes > MAIL_BYTES and len(self._posts) > 1):
-            self._take()
-            self._dropped(1)
+            self._drop_first()
 
     @property
     def first(self) -> Post:
@@ -74,20 +84,21 @@ class Outgoing:
 
     def sent(self, post: Post) -> None:
         """Forget it, unless it was dropped meanwhile."""
+        self._metrics.count("bus_published_total", channel=post.channel)
         if self._posts and self._posts[0] is post:
             self._take()
 
     def drop(self) -> None:
-        self._dropped(len(self._posts))
-        self._posts.clear()
-        self._bytes = 0
+        while self._posts:
+            self._drop_first()
 
-    def _take(self) -> None:
-        self._bytes -= len(self._posts.popleft().body)
+    def _drop_first(self) -> None:
+        self._metrics.count("bus_dropped_total", channel=self._take().channel)
 
-    def _dropped(self, count: int) -> None:
-        if count:
-            self._metrics.count("bus_dropped_total", count, channel="mail")
+    def _take(self) -> Post:
+        post = self._posts.popleft()
+        self._bytes -= len(post.body)
+        return post
 
 
 class MailPublisher:
@@ -99,9 +110,9 @@ class MailPublisher:
         self._there = asyncio.Event()
         self._sent = asyncio.Event()
 
-    def post(self, exchange: str, key: str, body: bytes) -> None:
+    def post(self, post: Post) -> None:
         """Dropped while the broker is away: nobody waits for old news."""
-        self._waiting.put(Post(exchange, key, body))
+        self._waiting.put(post)
         if self._session.away:
             self._waiting.drop()
         self._there.set()
@@ -115,8 +126,7 @@ class MailPublisher:
         """Send on this connection until it is lost; what is left then is dropped."""
         try:
             async with opened(connection) as channel:
-                async with asyncio.timeout(topology.RPC_SECONDS):
-                    await topology.declare_exchanges(channel)
+                await declare_exchanges(channel)
                 await self._send(channel)
         finally:
             self._waiting.drop()
@@ -136,7 +146,8 @@ class MailPublisher:
 class JobPublisher:
     """Sends jobs, confirmed in the background. ``dispatch`` never waits."""
 
-    def __init__(self, metrics: Metrics, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, queues: QuorumQueues, metrics: Metrics, tasks: asyncio.TaskGroup) -> None:
+        self._queues = queues
         self._metrics = metrics
         self._tasks = tasks
         self._waiting: deque[Parcel] = deque()
@@ -175,19 +186,15 @@ class JobPublisher:
         while True:
             while not self._waiting:
                 await _next(self._there)
-            await self._declare(connection, self._waiting[0].pool)
+            pool = self._waiting[0].pool
+            if pool not in self._declared:
+                await self._queues.jobs(connection, pool)
+                self._declared.add(pool)
             # Short of memory, the broker reads nothing: then jobs wait here, where their number has a bound.
             await connection.ready()
             await self._window.acquire()
             parcel = self._waiting.popleft()
             self._flying[parcel] = self._tasks.create_task(self._fly(channel, parcel))
-
-    async def _declare(self, connection: Connection, pool: str) -> None:
-        """A pool's queue, once a connection, on a channel of its own: a refusal closes the channel."""
-        if pool not in self._declared:
-            async with opened(connection) as channel, asyncio.timeout(topology.RPC_SECONDS):
-                await topology.declare_jobs(channel, pool)
-            self._declared.add(pool)
 
     async def _fly(self, channel: Channel, parcel: Parcel) -> None:
         """One job until it is confirmed. Where the channel is lost it stays in flight, and ``run`` takes it back."""
@@ -202,6 +209,8 @@ class JobPublisher:
                 self._there.set()
             except (DeliveryError, TimeoutError):
                 self._dropped()
+            else:
+                self._metrics.count("bus_published_total", channel="jobs")
             self._flying.pop(parcel, None)
             self._window.release()
             self._landed.set()
