@@ -20,7 +20,7 @@ NODE_STAMP := web/node_modules/.installed
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
 	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
 
-.PHONY: help install run test check format web bench lock clean static page-check chromium
+.PHONY: help install run test check endure format web bench lock clean static page-check chromium
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ test: install $(DEV_STAMP) static page-check chromium ## Prove everything: check
 
 check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
+
+# Each row of the failure table so often in a row, with every process real. TIMES=2 for a quick look.
+TIMES ?= 20
+
+endure: install $(DEV_STAMP) ## Break everything, 20 times in a row, and print what held (an hour and more)
+	$(BIN)/pytest tests/system/test_failures*.py --times $(TIMES) --quiet
 
 format: $(DEV_STAMP) ## Put the Python sources into shape
 	$(BIN)/ruff format

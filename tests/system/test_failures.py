@@ -12,6 +12,8 @@ from tests.system.cluster import House, through
 from tests.system.harness import Person
 
 TAKEOVER_SECONDS = 5.0
+"""At most, on whatever machine; ``PROMISED_SECONDS`` where nothing else slows it down."""
+PROMISED_SECONDS = 2.0
 LONG = "[[n=60 r=20]]"
 WORD = 12
 """About so many characters are a word of the scripted model."""
@@ -85,18 +87,20 @@ async def test_a_worker_killed_in_mid_answer_again_and_again_the_same_bubble_goe
 ) -> None:
     person = await Person.sign_up(house.base)
     here, there = (through(person, house.at(name)) for name in house.gateways)
-    client = Client(here, "take it over [[n=140 r=20]]")
+    client = Client(here, "take it over [[n=110 r=20]]")
     async with asyncio.TaskGroup() as group:
         group.create_task(client.live())
         await client.shows(1)
         other = Client(there, client.text, accepted=client.accepted)
         group.create_task(other.live())
+        times = []
         for attempt in (2, 3):
-            # Old text and new: what was saved is kept, and the words since the last second may be said again.
-            await client.shows(attempt * 20 * WORD)
-            seconds = await killed(house, client, attempt)
-            measured("takeover of a killed worker's answer, s", seconds)
-            assert seconds < TAKEOVER_SECONDS
+            # Behind a checkpoint, so that there is text to go on from.
+            await client.shows(attempt * 15 * WORD)
+            times.append(await killed(house, client, attempt))
+            measured("takeover of a killed worker's answer, s", times[-1])
+        assert max(times) < TAKEOVER_SECONDS
+        assert min(times) < PROMISED_SECONDS
     row = await house.settled(client, other, attempt=3, crashes=2)
     assert row.crashes_row == 0
 
