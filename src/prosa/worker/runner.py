@@ -209,7 +209,7 @@ class Runner:
 
     def _take(self, job: Job) -> None:
         """Take over an orphan at once. One that this worker is taking already is left alone."""
-        if job.run in self._taking or self._outbox.desk.get(job.run) is not None:
+        if job.run in self._taking or self._holds(job):
             return
         self._begin(job.pool, self._serve(job, self._sweeper.lease_seconds))
 
@@ -224,9 +224,12 @@ class Runner:
         self._jobs.discard(job)
         self._freed.set()
 
+    def _holds(self, job: Job) -> bool:
+        return self._outbox.desk.get(job.run) is not None
+
     async def _deliver(self, delivery: Delivery, lease_seconds: float) -> None:
         served = await self._serve(delivery.job, lease_seconds)
-        if delivery.redelivered and not served and not self._drain.is_set():
+        if delivery.redelivered and not served and not self._holds(delivery.job) and not self._drain.is_set():
             # The broker noticed a death at once; the heartbeats show it when two of them are missed.
             await self._clock.sleep(lease_seconds)
             await self._serve(delivery.job, lease_seconds)
