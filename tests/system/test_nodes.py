@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import aio_pika
+import aiormq
 import asyncpg
 import pytest
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from prosa.cluster.loopback import HOST
 from prosa.cluster.nodes import PostgresNode, RabbitNode
@@ -201,23 +203,31 @@ def own_and_be_killed(made: Path) -> None:
 # ── RabbitMQ ──
 
 
+@asynccontextmanager
+async def channel_to(node: RabbitNode) -> AsyncIterator[AbstractChannel]:
+    connection = await aiormq.connect(node.url)
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close()
+
+
 async def take(node: RabbitNode) -> bytes | None:
     """The body of the queue's next message; None: there is no such queue."""
-    async with await aio_pika.connect(node.url) as connection:
-        channel = await connection.channel()
+    async with channel_to(node) as channel:
         try:
-            queue = await channel.declare_queue(QUEUE, passive=True)
-        except aio_pika.exceptions.ChannelNotFoundEntity:
+            await channel.queue_declare(QUEUE, passive=True)
+        except ChannelNotFoundEntity:
             return None
-        return (await queue.get(timeout=10, no_ack=True)).body
+        found = await channel.basic_get(QUEUE, no_ack=True, timeout=10)
+        return bytes(found.body)
 
 
 async def put(node: RabbitNode) -> None:
-    async with await aio_pika.connect(node.url) as connection:
-        channel = await connection.channel()
-        await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
-        body = aio_pika.Message(b"hello", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await channel.default_exchange.publish(body, routing_key=QUEUE)
+    async with channel_to(node) as channel:
+        await channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        lasting = aiormq.spec.Basic.Properties(delivery_mode=2)
+        await channel.basic_publish(b"hello", routing_key=QUEUE, properties=lasting)
 
 
 async def written_down(node: RabbitNode) -> None:
