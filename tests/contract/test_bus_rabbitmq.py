@@ -194,6 +194,12 @@ async def test_a_black_hole_is_noticed_and_left(bus: RabbitBus, peer: RabbitBus,
         assert (await soon(deliveries)).job == job
 
 
+async def test_what_is_raised_within_a_bus_leaves_it_as_it_is(broker: Broker) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with broker.bus():
+            raise ZeroDivisionError
+
+
 async def test_leaving_a_bus_sends_what_it_still_has(broker: Broker, peer: RabbitBus, pool: str) -> None:
     async with peer.inbox("gw-1", bulletins=False) as inbox:
         async with broker.bus() as leaving:

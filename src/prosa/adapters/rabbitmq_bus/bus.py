@@ -126,10 +126,16 @@ async def open_rabbitmq(url: str, metrics: Metrics, *, name: str = "prosa") -> A
     silence()
     standing = Standing(to)
     sessions = [Session(to, standing, name=name, purpose=purpose) for purpose in ("publishing", "consuming")]
+    raised: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         bus = RabbitBus(sessions[0], sessions[1], metrics, tasks)
         async with bus.serving():
-            yield bus
+            try:
+                yield bus
+            except Exception as error:  # noqa: BLE001 — raised below as it is: the group would wrap it
+                raised = error
+    if raised is not None:
+        raise raised
 
 
 async def check(url: str, pools: Collection[str] = ()) -> str:
