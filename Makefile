@@ -20,7 +20,7 @@ NODE_STAMP := web/node_modules/.installed
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
 	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
 
-.PHONY: help install run test check endure format web bench lock clean static page-check chromium
+.PHONY: help install run test check endure format web bench lock clean static page-check chromium services
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,14 +30,9 @@ install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
 run: install ## Start Prosa with its own model and print its address (data in ./data)
 	@exec $(BIN)/prosa serve
 
-# The store keeps its laws on PostgreSQL too: asked of a server that is at hand, in databases of the tests' own.
-POSTGRES = $$(pg_isready -q -h 127.0.0.1 2>/dev/null && psql -wqAt -h 127.0.0.1 -U postgres -c 'SELECT 1' >/dev/null 2>&1 \
-	&& echo postgresql://postgres@127.0.0.1 || true)
-
-test: install $(DEV_STAMP) static page-check chromium ## Prove everything: checks, every tier of tests, the page in a browser
-	@postgres="$${TEST_POSTGRES_URL:-$(POSTGRES)}"; \
-		echo "The store's contract is held against SQLite and: $${postgres:-no PostgreSQL, for none is at 127.0.0.1}"; \
-		TEST_POSTGRES_URL="$$postgres" $(BIN)/pytest
+# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone.
+test: install $(DEV_STAMP) static page-check chromium services ## Prove everything: checks, every tier of tests, the page in a browser
+	$(BIN)/python -m tools.services $(BIN)/pytest
 
 check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
@@ -45,7 +40,7 @@ check: static page-check ## Format, lint, types, imports, unit and contract test
 # Each row of the failure table so often in a row, with every process real. TIMES=2 for a quick look.
 TIMES ?= 20
 
-endure: install $(DEV_STAMP) ## Break everything, 20 times in a row, and print what held (an hour and more)
+endure: install $(DEV_STAMP) services ## Break everything, 20 times in a row, and print what held (an hour and more)
 	$(BIN)/pytest tests/system/test_failures*.py --times $(TIMES) --quiet
 
 format: $(DEV_STAMP) ## Put the Python sources into shape
@@ -83,6 +78,12 @@ chromium:
 	@command -v chromium >/dev/null && command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium curl; } || \
 		{ echo "The tests need Chromium and curl. Install them: sudo apt-get install chromium curl" >&2; exit 1; }
+
+services:
+	@{ command -v rabbitmq-server && ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql rabbitmq-server; } || \
+		{ echo "The tests need PostgreSQL and RabbitMQ. Install them: sudo apt-get install postgresql rabbitmq-server" >&2; exit 1; }
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,6 +1,7 @@
 """A virtual host of the tests' own on a RabbitMQ that is at hand, and what only tests do to it."""
 
 import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +18,8 @@ from prosa.ports import Bus, Metrics
 
 SERVER: Final = os.environ.get("TEST_BROKER_URL")  # noqa: TID251 - a setting of the tests, not of Prosa
 """A broker such as amqp://guest:guest@127.0.0.1, on this machine: ``rabbitmqctl`` makes and deletes virtual hosts."""
+CONTROL: Final[dict[str, str] | None] = json.loads(os.environ.get("TEST_BROKER_CONTROL", "null"))  # noqa: TID251
+"""The variables with which ``rabbitmqctl`` reaches it; None: those of this process."""
 PATIENCE_SECONDS: Final = 10.0
 
 T = TypeVar("T")
@@ -61,7 +64,12 @@ async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS
 
 async def rabbitmqctl(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        "rabbitmqctl", "-q", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "rabbitmqctl",
+        "-q",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=CONTROL,
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()

@@ -30,6 +30,7 @@ class RabbitNode(Node):
     """``guest`` with the password ``guest`` may do everything, from this machine alone. ``pid`` is the Erlang VM's."""
 
     service = "RabbitMQ"
+    _directory_port = 0
 
     @property
     def url(self) -> str:
@@ -43,7 +44,7 @@ class RabbitNode(Node):
 
     async def _launch(self) -> None:
         server, directory = _server(), _directory()
-        directory_port = free_port()
+        self._directory_port = directory_port = free_port()
         self._write_configuration()
         self._run(self._program([directory, "-port", str(directory_port), "-address", HOST], {}))
         # Otherwise the server would start one itself, which outlives it.
@@ -60,6 +61,15 @@ class RabbitNode(Node):
             folder.mkdir(exist_ok=True)
         (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(host=HOST, port=self.port))
         (self.folder / "enabled_plugins").write_text("[].\n")
+
+    @property
+    def control(self) -> dict[str, str]:
+        """The variables with which ``rabbitmqctl`` reaches this node while it runs."""
+        names = ("ERL_EPMD_ADDRESS", "ERL_EPMD_PORT", "RABBITMQ_CONF_ENV_FILE", "RABBITMQ_NODENAME")
+        known = self._environment(self._directory_port)
+        # Beside the server: the one in the usual path changes to another user, whom this node does not know.
+        path = f"{_server().parent}:{PATH}"
+        return {"PATH": path, "HOME": str(self.folder / "home"), **{name: known[name] for name in names}}
 
     def _environment(self, directory_port: int) -> dict[str, str]:
         return {
