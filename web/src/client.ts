@@ -60,6 +60,8 @@ export function createClient(options: ClientOptions): Client {
   let live = false;
   let running = false;
   let failures = 0;
+  // Apart from the failures: a gateway that fails for other reasons must not make the next long wait longer.
+  let overloads = 0;
   let retry: Timer | undefined;
   let silence: Timer | undefined;
   let steady: Timer | undefined;
@@ -68,7 +70,7 @@ export function createClient(options: ClientOptions): Client {
   function connect(): void {
     clearTimeout(retry);
     retry = undefined;
-    if (failures === 0) options.onLink("connecting", null);
+    if (failures + overloads === 0) options.onLink("connecting", null);
     const opened = options.open(options.url, SUBPROTOCOL);
     socket = opened;
     opened.onmessage = ({ data }) => receive(data);
@@ -104,7 +106,7 @@ export function createClient(options: ClientOptions): Client {
 
   function welcome(): void {
     live = true;
-    steady = setTimeout(() => (failures = 0), STEADY_MS);
+    steady = setTimeout(() => (failures = overloads = 0), STEADY_MS);
     options.onLink("live", null);
     for (const frame of options.resume()) send(frame);
   }
@@ -137,15 +139,16 @@ export function createClient(options: ClientOptions): Client {
       return;
     }
     const wait = delay(code, close.welcome);
-    failures += 1;
+    if (code === CLOSE.overloaded) overloads += 1;
+    else failures += 1;
     retry = setTimeout(connect, wait);
     options.onLink("offline", close);
   }
 
   function delay(code: number, welcomed: boolean): number {
     if (code === CLOSE.goingAway && welcomed) return options.random() * QUICK_MS;
-    const { base, cap } = code === CLOSE.overloaded ? OVERLOADED : BACKOFF;
-    const ceiling = Math.min(cap, base * 2 ** failures);
+    const [{ base, cap }, before] = code === CLOSE.overloaded ? [OVERLOADED, overloads] : [BACKOFF, failures];
+    const ceiling = Math.min(cap, base * 2 ** before);
     return ceiling * (0.5 + options.random() / 2);
   }
 

@@ -91,6 +91,21 @@ test("an overloaded gateway (1013) is left alone for longer", () => {
   expect(sockets).toHaveLength(2);
 });
 
+test("failures of another kind do not make that wait longer, but a second overload does", () => {
+  for (const wait of [500, 1000, 2000, 4000]) {
+    last().ends(1006);
+    vi.advanceTimersByTime(wait);
+  }
+  for (const wait of [5_000, 10_000]) {
+    const before = sockets.length;
+    last().ends(1013);
+    vi.advanceTimersByTime(wait - 100);
+    expect(sockets).toHaveLength(before);
+    vi.advanceTimersByTime(100);
+    expect(sockets).toHaveLength(before + 1);
+  }
+});
+
 test("a gateway that says hello and hangs up at once does not reset the back-off", () => {
   for (const wait of [500, 1000, 2000]) {
     last().welcomes();
