@@ -58,7 +58,13 @@ def test_it_says_its_version(prosa: Command) -> None:
     assert prosa.out.startswith("prosa 0.")
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "user", "token", "chat", "doctor", "config"])
+COMMANDS = (
+    *("serve", "gateway", "worker", "up", "migrate", "config", "doctor", "token", "chat", "bench", "chaos"),
+    *("user", "dead"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_explained(command: str, prosa: Command) -> None:
     assert prosa("--help") == 0
     assert f" {command} " in prosa.out

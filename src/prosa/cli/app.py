@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prosa.cli import accounts, bench, chaos, local_cluster, serving, talk, upkeep
+from prosa.cli import accounts, bench, chaos, dead, local_cluster, serving, talk, upkeep
 from prosa.cli.options import NOT_SET_UP, WRONG
 from prosa.core.errors import ProsaError, SetupError
 
@@ -28,6 +28,7 @@ app.command()(talk.chat)
 app.command()(bench.bench)
 app.command()(chaos.chaos)
 app.add_typer(accounts.user, name="user")
+app.add_typer(dead.dead, name="dead")
 
 
 def main() -> None:
