@@ -1,10 +1,12 @@
 """Claim, checkpoint, finish, release, stop: one outcome, fenced writes, nothing lost (L2–L5, L9)."""
 
 import asyncio
+from itertools import count
 from uuid import UUID, uuid4
 
 import pytest
 
+from prosa.adapters.sql.store import open_store
 from prosa.core.chat import Role, Turn
 from prosa.core.errors import NotFound
 from prosa.core.policy import Limits
@@ -71,6 +73,26 @@ async def test_a_lease_of_zero_takes_a_run_from_a_worker_that_seems_alive(scene:
     claimant = await scene.hold((await scene.send()).row.run)
     await scene.alive(claimant.worker)
     assert await scene.claim(scene.claimant(claimant.run, "wk-2"), lease=0) is not None
+
+
+async def test_two_workers_that_take_over_the_same_runs_at_once_do_not_hinder_each_other(scene: Scene) -> None:
+    people = [await scene.person() for _ in range(30)]
+    orphans = [(await scene.send(user=user)).row.run for user in people]
+    for run in orphans:
+        await scene.hold(run)
+    await scene.alive("wk-2")
+    await scene.alive("wk-3")
+    held: list[Held | None] = []
+
+    async def take(store: Scene, run: UUID, worker: str) -> None:
+        held.append(await store.claim(store.claimant(run, worker)))
+
+    async with open_store(scene.url) as store, asyncio.TaskGroup() as tasks:
+        other = Scene(store, scene.url, claims=count(1 << 61))
+        for one, opposite in zip(orphans, reversed(orphans), strict=True):
+            tasks.create_task(take(scene, one, "wk-2"))
+            tasks.create_task(take(other, opposite, "wk-3"))
+    assert len([one for one in held if one is not None]) == len(orphans)
 
 
 async def test_a_takeover_goes_on_from_saved_text_only_where_the_model_can(scene: Scene) -> None:

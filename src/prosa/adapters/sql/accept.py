@@ -202,10 +202,9 @@ def _within(tx: Connection, places: Sequence[_Place], limits: Limits, answers: A
 
 def _begun(tx: Connection, places: Sequence[_Place], answers: Answers) -> list[_Place]:
     """Make the new chats. An id that is taken is somebody else's chat, or a deleted one: two users may make the same
-    one up at the same time."""
-    new = [
-        {"chat": place.chat, "user": place.ask.user, "title": _title(place.ask)} for place in places if place.created
-    ]
+    one up at the same time. In the order of their ids: two that do this never wait for each other."""
+    created = sorted((place for place in places if place.created), key=lambda place: place.chat)
+    new = [{"chat": place.chat, "user": place.ask.user, "title": _title(place.ask)} for place in created]
     made = {(chat.id, chat.user_id) for chat in tx.execute(beginning(tx.dialect.name), rows(new))} if new else set()
     for place in places:
         if place.created and (place.chat, place.ask.user) not in made:

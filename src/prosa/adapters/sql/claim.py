@@ -46,11 +46,22 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def claims(tx: Connection, wanted: Sequence[Wanted]) -> list[Held | None]:
     """See ports.Runs.claim; many at once. Their terms differ in nothing but the lease."""
-    queued = {run.claim: run for run in _take_queued(tx, wanted)}
-    taken = [queued.get(one.claimant.claim) or _otherwise(tx, one) for one in wanted]
-    asked = [Question(run.id, run.chat_id, run.message_id) for run in taken if run is not None]
+    taken = _taken_by_claim(tx, wanted)
+    asked = [Question(run.id, run.chat_id, run.message_id) for run in taken.values()]
     turns = prompts(tx, asked) if asked else {}
-    return [None if run is None else _held(run, turns[run.id]) for run in taken]
+    held = {claim: _held(run, turns[run.id]) for claim, run in taken.items()}
+    return [held.get(one.claimant.claim) for one in wanted]
+
+
+def _taken_by_claim(tx: Connection, wanted: Sequence[Wanted]) -> dict[int, Record]:
+    """In the order of the runs' ids: two workers that take over the same runs would wait for each other else."""
+    in_order = sorted(wanted, key=lambda one: one.claimant.run)
+    taken: dict[int, Record] = {run.claim: run for run in _take_queued(tx, in_order)}
+    for one in in_order:
+        claim = one.claimant.claim
+        if claim not in taken and (run := _otherwise(tx, one)) is not None:
+            taken[claim] = run
+    return taken
 
 
 def _take_queued(tx: Connection, wanted: Sequence[Wanted]) -> list[Record]:
@@ -82,7 +93,9 @@ def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) 
     if failed is None:
         counts = {"before": found.claim, "in_row": crashes.row, "in_all": crashes.total}
         return _take(tx, claimant, terms, **counts)
-    lock_user(tx, found.user_id)
+    # Rows of other runs are held here already, so nobody's user is waited for: the next sweep meets the run again.
+    if not lock_user(tx, found.user_id, skip_locked=True):
+        return None
     run = lock_run(tx, runs.c.id == claimant.run, is_in(RunState.RUNNING), runs.c.claim == found.claim)
     if run is not None:
         end_locked(tx, run, End(RunState.FAILED, failure=Failure.of(failed)))

@@ -54,7 +54,8 @@ def finish(tx: Connection, endings: Sequence[Ending]) -> list[Committed]:
 
 
 def _end(tx: Connection, endings: Sequence[Ending]) -> list[Record]:
-    """End those whose fence lets it, and move their text into their replies."""
+    """End those whose fence lets it, and move their text into their replies. In the order of their ids, as claims."""
+    endings = sorted(endings, key=lambda one: one.claimant.run)
     own = [{"run": one.claimant.run, "own": one.claimant.claim, "by": one.claimant.worker} for one in endings]
     values = rows([fence | end_values(one.end) for fence, one in zip(own, endings, strict=True)])
     ended = list(tx.execute(_ending(tx.dialect.name), values))
