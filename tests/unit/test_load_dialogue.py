@@ -183,9 +183,10 @@ def test_an_answer_that_goes_on_behind_the_next_one_is_reordered() -> None:
     scene.accept(second, ordinal=2)
     scene.text(first, 1, 3, 1.0)
     scene.text(second, 1, 3, 1.5)
-    scene.text(first, 4, 5, 2.0)
-    assert flaws(first) == set()
-    scene.text(first, 6, 7, 3.0)
+    for number in range(3):
+        scene.text(first, 4 + number, 4 + number, 2.0 + number)
+        assert flaws(first) == set()
+    scene.text(first, 7, 8, 5.0)
     assert flaws(first) == {Flaw.REORDERED}
 
 
@@ -196,7 +197,8 @@ def test_an_end_that_is_told_late_is_not_reordered() -> None:
     scene.accept(second, ordinal=2)
     scene.text(first, 1, 3, 1.0)
     scene.text(second, 1, 3, 1.5)
-    scene.text(first, 4, len(scene.plan.expected(first.text) or ""), 3.5)
+    scene.text(first, 4, 6, 1.6)
+    scene.text(first, 7, len(scene.plan.expected(first.text) or ""), 3.5)
     scene.end(first, 3.5)
     scene.text(second, 4, 5, 4.0)
     assert (flaws(first), flaws(second)) == (set(), set())

@@ -7,13 +7,15 @@ from prosa.load.answer import Asked
 from prosa.load.reading import Flaw
 
 GRACE_SECONDS: Final = 1.0
+PIECES: Final = 3
+"""Behind a later answer's text: late frames, what the database told where others were lost, and one more."""
 
 
 class Order:
     """What a chat's answers did while others of it were under way.
 
-    A gateway may learn late of an end whose worker died while telling it; then the last text of one answer comes
-    behind the first of the next, once. An answer that goes on and on behind a later one is out of order.
+    A gateway may learn late of an end whose last frames were late or lost; then the last text of one answer comes
+    behind the first of the next, in a piece or two. An answer that goes on and on behind a later one is out of order.
     """
 
     def __init__(self) -> None:
@@ -38,7 +40,7 @@ class Order:
             return
         at, count = overtaken
         self._overtaken[asked.id] = (at, count + 1)
-        if count >= 1 and now - at > GRACE_SECONDS:
+        if count >= PIECES and now - at > GRACE_SECONDS:
             what = (
                 f"number {asked.ordinal} of the chat was still being answered {now - at:.1f} s after a later one began"
             )

@@ -11,17 +11,12 @@ from prosa.core.errors import NotSignedIn
 from prosa.core.protocol import ClientMessage, Done, Failed, Hello, Refusal, ServerMessage
 from prosa.load.dialogue import Dialogue
 from prosa.load.link import Link, connect
+from prosa.load.patience import Patience
 from prosa.load.tally import Tally
 
 CONNECT_SECONDS: Final = 5.0
 HELLO_SECONDS: Final = 5.0
 GOODBYE_SECONDS: Final = 2.0
-STEADY_SECONDS: Final = 10.0
-BACKOFF_SECONDS: Final = (0.5, 15.0)
-OVERLOADED_SECONDS: Final = (5.0, 60.0)
-GOING_AWAY_SECONDS: Final = 1.0
-GOING_AWAY: Final = 1012
-OVERLOADED: Final = (1013, 503)
 NOT_LET_IN: Final = (401, 403, 4401, 4403)
 
 _decoder: Final = msgspec.json.Decoder(ServerMessage)
@@ -53,7 +48,7 @@ class Person:
         self._deadline: asyncio.Timeout | None = None
         self._live = False
         self._live_since = 0.0
-        self._failures = 0
+        self._patience = Patience()
         self._due: asyncio.TimerHandle | None = None
         self._left = asyncio.Event()
 
@@ -170,14 +165,8 @@ class Person:
     def _delay(self, why: int | str, welcomed: bool) -> float:
         """Seconds to wait, with jitter; another address is taken next."""
         self._at = (self._at + random.randint(1, max(len(self._urls) - 1, 1))) % len(self._urls)  # noqa: S311
-        if welcomed and self._clock() - self._live_since > STEADY_SECONDS:
-            self._failures = 0
-        if why == GOING_AWAY and welcomed:
-            return GOING_AWAY_SECONDS * random.random()  # noqa: S311 — jitter, not a secret
-        base, most = OVERLOADED_SECONDS if why in OVERLOADED else BACKOFF_SECONDS
-        ceiling: float = min(base * 2.0 ** min(self._failures, 10), most)
-        self._failures += 1
-        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311
+        lived = self._clock() - self._live_since if welcomed else None
+        return self._patience.seconds(why, lived=lived, chance=random.random())  # noqa: S311 — jitter, not a secret
 
     async def _pause(self, seconds: float) -> None:
         try:
