@@ -1,6 +1,7 @@
 """What a siege is found to have done: takeovers and outages measured, every flaw noticed, all of it told."""
 
 import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,7 @@ from prosa.chaos.report import Machine, Report, Siege, report, stored
 from prosa.chaos.rows import Row
 from prosa.chaos.schedule import Deed, Fault, Manner, Wish
 from prosa.chaos.table import table
-from prosa.chaos.takeovers import Apart, kinds, longest_silence, outages, takeovers
+from prosa.chaos.takeovers import AWAY, Apart, kinds, longest_silence, outages, takeovers
 from prosa.chaos.workload import Workload
 from prosa.cluster.supervise import Role
 from prosa.core.protocol import Accepted, Delta, Done
@@ -27,6 +28,7 @@ from prosa.load.tally import Tally
 PLAN = Workload(users=2, words=200, fewest=20, rate=20.0, seconds=60.0, chats=2, ahead=2, model="scripted")
 WISH = Wish(seconds=60)
 BEGAN = 1000.0
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def kill(at: float, *held: Held, name: str = "worker-1", room: bool = True, over_at: float | None = None) -> Blow:
@@ -70,7 +72,9 @@ def answer(number: int, *later: tuple[int, float], asked_at: float = BEGAN, **ot
 
 
 def row(number: int, **others: object) -> Row:
-    usual = Row(run(number), UUID(int=number), "done", 1, 0, True, "whole")
+    """The only one of its chat, unless ``others`` say otherwise; done within nine seconds."""
+    chat, began = UUID(int=300 + number), NOON + timedelta(seconds=number)
+    usual = Row(run(number), UUID(int=number), chat, 1, "done", 1, 0, "whole", began, began + timedelta(seconds=9))
     return msgspec.structs.replace(usual, **others)
 
 
@@ -100,9 +104,9 @@ def test_where_the_next_attempt_was_never_seen_the_one_behind_it_counts() -> Non
     assert [one.seconds for one in found] == [3.0, 2.0]
 
 
-@pytest.mark.parametrize(("role", "why"), [(Role.DATABASE, Apart.DATABASE), (Role.BROKER, Apart.BROKER)])
+@pytest.mark.parametrize(("role", "why"), AWAY.items())
 @pytest.mark.parametrize(("at", "over_at"), [(1005.0, 1015.0), (1009.0, 1009.5), (1010.5, 1012.0)])
-def test_with_a_service_away_or_just_back_a_takeover_is_counted_apart(
+def test_with_a_service_or_a_gateway_away_or_just_back_a_takeover_is_counted_apart(
     role: Role, why: Apart, at: float, over_at: float
 ) -> None:
     blows = [away(role, at, over_at), kill(1010.0, held(1))]
@@ -210,7 +214,7 @@ def test_questions_ask_for_replies_of_every_length_that_was_named() -> None:
 @pytest.mark.parametrize(
     ("differs", "field"),
     [
-        ({"ended": False, "state": "running"}, "unfinished"),
+        ({"ended_at": None, "state": "running"}, "unfinished"),
         ({"state": "failed"}, "differing"),
         ({"attempt": 3}, "differing"),
         ({"text": "whole and more"}, "differing"),
@@ -225,9 +229,21 @@ def test_a_row_that_says_something_else_than_was_told_breaks_the_promise(
     assert not report(siege(answer(1), rows=(row(1, **differs),))).flawless
 
 
+@pytest.mark.parametrize(("second", "overlapping"), [(10.0, 0), (9.9, 1)])
+def test_two_answers_of_one_chat_at_once_break_the_promise(second: float, overlapping: int) -> None:
+    chat = UUID(int=400)
+    rows = (
+        row(1, chat_id=chat),
+        row(2, chat_id=chat, ordinal=2, started_at=NOON + timedelta(seconds=second)),
+        row(3),
+    )
+    told = report(siege(answer(1), answer(2), answer(3), rows=rows))
+    assert (told.stored.overlapping, told.flawless) == (overlapping, not overlapping)
+
+
 def test_what_was_abandoned_by_ctrl_c_needs_no_end() -> None:
     given_up = answer(1, fate=Fate.ABANDONED, ended_at=None)
-    assert stored([row(1, ended=False, state="running")], [given_up]).flawless
+    assert stored([row(1, ended_at=None, state="running")], [given_up]).flawless
 
 
 # ── telling ──

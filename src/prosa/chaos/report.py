@@ -1,6 +1,7 @@
 """What a siege found: pure, from what people brought home, the blows and the database to the figures."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -36,17 +37,19 @@ class Dealt(msgspec.Struct, frozen=True):
 
 class Stored(msgspec.Struct, frozen=True):
     """Every run as the database has it. ``unfinished`` have no end; ``differing`` ended otherwise than who watched
-    was told; ``strange`` are nobody's. ``attempts``: how many runs needed so many."""
+    was told; ``strange`` are nobody's; ``overlapping`` began before the one ahead of them in their chat had ended
+    (L5). ``attempts``: how many runs needed so many."""
 
     runs: int
     unfinished: int
     differing: int
     strange: int
+    overlapping: int
     attempts: dict[str, int]
 
     @property
     def flawless(self) -> bool:
-        return self.unfinished + self.differing + self.strange == 0
+        return self.unfinished + self.differing + self.strange + self.overlapping == 0
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -167,15 +170,25 @@ def stored(rows: Sequence[Row], answers: Iterable[Answer]) -> Stored:
         attempts[str(row.attempt)] = attempts.get(str(row.attempt), 0) + 1
     return Stored(
         runs=len(rows),
-        unfinished=sum(not row.ended and _waited_for(told.get(row.request_id)) for row in rows),
+        unfinished=sum(row.ended_at is None and _waited_for(told.get(row.request_id)) for row in rows),
         differing=sum(_differs(row, told[row.request_id]) for row in rows if row.request_id in told),
         strange=sum(row.request_id not in told for row in rows),
+        overlapping=_overlapping(rows),
         attempts=dict(sorted(attempts.items(), key=lambda item: int(item[0]))),
     )
 
 
 def _waited_for(answer: Answer | None) -> bool:
     return answer is None or answer.fate is not Fate.ABANDONED
+
+
+def _overlapping(rows: Iterable[Row]) -> int:
+    ordered = sorted(rows, key=lambda row: (row.chat_id, row.ordinal))
+    return sum(one.chat_id == two.chat_id and _overlap(one, two) for one, two in pairwise(ordered))
+
+
+def _overlap(one: Row, two: Row) -> bool:
+    return two.started_at is not None and (one.ended_at is None or two.started_at < one.ended_at)
 
 
 _STATES = {Fate.ANSWERED: ("done", "stopped"), Fate.FAILED: ("failed",)}

@@ -1,6 +1,7 @@
 """The database as it is, past every proxy and process of Prosa: who holds what, and how every run ended."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,8 +14,8 @@ LAST_WORD_SECONDS: Final = 30.0
 
 RUNNING: Final = "SELECT id, attempt, worker FROM runs WHERE state = 'running'"
 RUNS: Final = """
-    SELECT r.id, r.request_id, r.state, r.attempt, r.crashes_total, r.ended_at IS NOT NULL AS ended,
-           m.text AS text, r.error_code
+    SELECT r.id, r.request_id, r.chat_id, r.ordinal, r.started_at, r.ended_at,
+           r.state, r.attempt, r.crashes_total, m.text AS text, r.error_code
     FROM runs r JOIN messages m ON m.chat_id = r.chat_id AND m.id = r.reply_id
 """
 
@@ -28,15 +29,18 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A run as it is stored, with the text of its reply."""
+    """A run as it is stored, with the text of its reply. Times are of the database's clock."""
 
     id: UUID
     request_id: UUID
+    chat_id: UUID
+    ordinal: int
     state: str
     attempt: int
     crashes_total: int
-    ended: bool
     text: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
     error_code: str | None = None
 
 

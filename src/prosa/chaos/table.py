@@ -34,6 +34,7 @@ def _verdict(report: Report) -> Iterator[str]:
         "runs in the database without an end": rows.unfinished,
         "runs that ended otherwise than was told": rows.differing,
         "runs that nobody asked for": rows.strange,
+        "runs that began before the one ahead of them ended": rows.overlapping,
     }
     yield from (f"  {name}: {count}" for name, count in rest.items() if count)
     attempts = ", ".join(f"{number} in {count} runs" for number, count in rows.attempts.items())

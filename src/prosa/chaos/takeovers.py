@@ -21,11 +21,15 @@ class Apart(StrEnum):
 
     DATABASE = "the database was away or just back"
     BROKER = "the broker was away or just back"
+    GATEWAY = "a gateway was away or just back"
+    """So that who watches may have been on the way to another one."""
     ROOM = "no slots were free"
 
 
 JUST_SECONDS: Final = Limits().lease_seconds
 """Behind a return: nobody takes anyone for dead who could not write a heartbeat, and consumers connect again."""
+
+AWAY: Final = {Role.DATABASE: Apart.DATABASE, Role.BROKER: Apart.BROKER, Role.GATEWAY: Apart.GATEWAY}
 
 
 class Takeover(msgspec.Struct, frozen=True):
@@ -42,7 +46,7 @@ class Takeover(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Takeovers after one kind of blow, in milliseconds. ``count``: those with free slots and all services up, of
+    """Takeovers after one kind of blow, in milliseconds. ``count``: those with free slots, all services and gateways up, of
     which the times are; ``apart``: the others, by why they are; ``slowest_apart``: of those."""
 
     count: int
@@ -77,8 +81,8 @@ def _takeover(blow: Blow, run: UUID, attempt: int, seen_at: float, blows: Sequen
 
 
 def _apart(blow: Blow, seen_at: float, blows: Sequence[Blow]) -> Apart | None:
-    for service, why in ((Role.DATABASE, Apart.DATABASE), (Role.BROKER, Apart.BROKER)):
-        away = [other for other in blows if other.fault.role is service]
+    for role, why in AWAY.items():
+        away = [other for other in blows if other.fault.role is role]
         if any(other.at < seen_at and blow.at < (other.over_at or seen_at) + JUST_SECONDS for other in away):
             return why
     return None if blow.room else Apart.ROOM
