@@ -46,8 +46,11 @@ class Takeover(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Takeovers after one kind of blow, in milliseconds. ``count``: those with free slots, all services and gateways up, of
-    which the times are; ``apart``: the others, by why they are; ``slowest_apart``: of those."""
+    """Takeovers after one kind of blow, in milliseconds.
+
+    ``count``: those with free slots and all services and gateways up, of which the times are. ``apart``: the others, by
+    why they are; ``slowest_apart`` of those.
+    """
 
     count: int
     times: Spread
