@@ -30,9 +30,17 @@ install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
 run: install ## Start Prosa with its own model and print its address (data in ./data)
 	@exec $(BIN)/prosa serve
 
-# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone.
+# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone. The tier of real processes
+# mostly waits, the others mostly compute: side by side they take the time of the longer one.
+TIERS := tests/unit tests/contract tests/http tests/model tests/browser
+
 test: install $(DEV_STAMP) static page-check chromium services ## Prove everything: checks, every tier of tests, the page in a browser
-	$(BIN)/python -m tools.services $(BIN)/pytest
+	@mkdir -p test-results
+	@$(BIN)/python -m tools.services $(BIN)/pytest $(TIERS) > test-results/tiers.log 2>&1 & tiers=$$!; \
+		trap "kill $$tiers" INT TERM; \
+		echo "Beside this run: $(TIERS), in test-results/tiers.log"; \
+		result=0; $(BIN)/pytest tests/system --durations 15 || result=$$?; \
+		wait $$tiers || result=$$?; cat test-results/tiers.log; exit $$result
 
 check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
