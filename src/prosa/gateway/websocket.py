@@ -68,17 +68,21 @@ def route(door: Door) -> WebSocketRoute:
     """The route of ``/api/ws``."""
 
     async def endpoint(websocket: WebSocket) -> None:
-        sign_in = await _admit(websocket, door)
-        if sign_in is not None and _crowded(door, sign_in):
-            await websocket.close(OVERLOADED, "Too many connections of this account.")
-        elif sign_in is not None:
+        try:
+            sign_in = await _admit(websocket, door)
+        except WebSocketDisconnect:
+            return  # who asked to be let in did not wait for the answer
+        if sign_in is not None:
             await Connection(websocket, door, sign_in).serve()
 
     return WebSocketRoute("/api/ws", endpoint)
 
 
 async def _admit(websocket: WebSocket, door: Door) -> SignIn | None:
-    """Accept the handshake, then close with a code that a browser can read where it must not stay open."""
+    """Accept the handshake, then close with a code that a browser can read where it must not stay open.
+
+    Raises WebSocketDisconnect where nobody is there any more.
+    """
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     headers = websocket.headers
@@ -87,11 +91,15 @@ async def _admit(websocket: WebSocket, door: Door) -> SignIn | None:
         return None
     try:
         secret, _ = secret_of(headers, websocket.cookies)
-        return await door.access.who(secret)
+        sign_in = await door.access.who(secret)
     except NotSignedIn:
         await websocket.close(NOT_SIGNED_IN, "Not signed in.")
     except ProsaError as error:
         await websocket.close(OVERLOADED, error.code)
+    else:
+        if not _crowded(door, sign_in):
+            return sign_in
+        await websocket.close(OVERLOADED, "Too many connections of this account.")
     return None
 
 
