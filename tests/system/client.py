@@ -100,6 +100,10 @@ class Client:
 
     # ── its life ──
 
+    async def stop(self) -> None:
+        """Its user has had enough."""
+        await self.tabs[-1].send({"type": "stop", "run": str(self.run)})
+
     async def live(self) -> None:
         while self.end is None:
             try:

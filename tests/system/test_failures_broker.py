@@ -36,7 +36,7 @@ async def test_accepts_go_on_without_the_broker_and_answers_come_within_5_s_of_i
     here, there = (house.at(name) for name in house.gateways)
     running = Client(through(people[0], here), "under way [[n=50 r=20]]")
     waiting = Client(through(people[0], here), "behind it [[n=20 r=20]]", running.chat)
-    long = Client(through(people[1], there), "longer than the outage [[n=320 r=20]]")
+    long = Client(through(people[1], there), "longer than the outage [[n=2000 r=20]]")
     during = [
         Client(through(person, base), f"anybody there {base} [[n=20 r=20]]")
         for person, base in zip(people[2:], (here, there), strict=True)
@@ -64,7 +64,9 @@ async def test_accepts_go_on_without_the_broker_and_answers_come_within_5_s_of_i
         deltas = long.kinds().count("delta")
         await long.until(lambda client: client.kinds().count("delta") >= deltas + 10, RETURN_SECONDS)
         assert sum(client.refusals != [] for client in (running, waiting, long, *during)) == 0
-        await long.ends()
-    for client in (running, waiting, long, *during):
+        await long.stop()
+    await house.settled(long, finish="stopped")
+    for client in (running, waiting, *during):
         await house.settled(client)
+    for client in (running, waiting, long, *during):
         assert len(client.tabs) == 1, "the outage of the broker cost a socket"
