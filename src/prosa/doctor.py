@@ -42,7 +42,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Every finding as soon as it is known; nothing is changed, and none raises."""
+    """Every finding as soon as it is known; none raises. Queues that are missing at the broker are declared."""
     yield Finding("settings", Verdict.GOOD, "Read without errors; `prosa config` shows where each value came from.")
     for warning in settings.warnings:
         yield Finding("settings", Verdict.DOUBTFUL, warning)
