@@ -2,7 +2,7 @@
 
 import zlib
 
-from prosa.load.plan import Plan
+from prosa.load.plan import LOST_SECONDS, Plan
 
 
 class Workload(Plan, frozen=True):
@@ -12,6 +12,9 @@ class Workload(Plan, frozen=True):
     """
 
     fewest: int = 20
+    late_seconds: float = LOST_SECONDS
+    """A gateway that was frozen or swamped tells a later answer from the database while it works off older frames.
+    Whether an answer began before the one ahead of it had ended, the database says exactly."""
 
     @property
     def own_seconds(self) -> float:

@@ -54,7 +54,7 @@ class Dialogue:
         self._ids = ids
         self._tally = tally
         self._chats = [ids() for _ in range(plan.chats)]
-        self._orders: defaultdict[UUID, Order] = defaultdict(Order)
+        self._orders: defaultdict[UUID, Order] = defaultdict(lambda: Order(plan.late_seconds))
         self._requests: dict[UUID, Asked] = {}
         self._runs: dict[UUID, Asked] = {}
         self._pending: dict[UUID, Asked] = {}

@@ -6,7 +6,6 @@ from uuid import UUID
 from prosa.load.answer import Asked
 from prosa.load.reading import Flaw
 
-GRACE_SECONDS: Final = 1.0
 PIECES: Final = 3
 """Behind a later answer's text: late frames, what the database told where others were lost, and one more."""
 
@@ -18,7 +17,8 @@ class Order:
     behind the first of the next, in a piece or two. An answer that goes on and on behind a later one is out of order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, late_seconds: float) -> None:
+        self._late_seconds = late_seconds
         self._under_way: dict[UUID, Asked] = {}
         self._overtaken: dict[UUID, tuple[float, int]] = {}
         self._ordinals: dict[int, UUID] = {}
@@ -40,7 +40,7 @@ class Order:
             return
         at, count = overtaken
         self._overtaken[asked.id] = (at, count + 1)
-        if count >= PIECES and now - at > GRACE_SECONDS:
+        if count >= PIECES and now - at > self._late_seconds:
             what = (
                 f"number {asked.ordinal} of the chat was still being answered {now - at:.1f} s after a later one began"
             )

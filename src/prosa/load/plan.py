@@ -53,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True):
     model: str | None = None
     expect: Expect = Expect.SCRIPTED
     lost_after: float = LOST_SECONDS
+    late_seconds: float = 1.0
+    """So long behind a later answer's first text may frames of the one before come: they may have been held up."""
 
     @property
     def own_seconds(self) -> float:
