@@ -98,6 +98,13 @@ def test_two_kills_of_one_run_are_two_takeovers() -> None:
     assert [(one.attempt, one.seconds) for one in found] == [(1, 1.0), (2, 2.0)]
 
 
+def test_who_outlives_a_short_freeze_and_is_killed_later_is_taken_over_from_the_kill() -> None:
+    fault = Fault(at=5.0, deed=Deed.FREEZE, role=Role.WORKER, name="worker-1", seconds=1.5)
+    frozen = Blow(fault=fault, at=1005.0, over_at=1006.5, held=(held(1),))
+    found = takeovers([frozen, kill(1012.0, held(1))], [answer(1, (2, 1013.0))])
+    assert [(one.deed, one.seconds) for one in found] == [(Deed.KILL, 1.0)]
+
+
 def test_where_the_next_attempt_was_never_seen_the_one_behind_it_counts() -> None:
     blows = [kill(1010.0, held(1)), kill(1011.0, held(1, 2), name="worker-2")]
     found = takeovers(blows, [answer(1, (3, 1013.0))])

@@ -59,12 +59,12 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def takeovers(blows: Sequence[Blow], answers: Iterable[Answer]) -> tuple[Takeover, ...]:
-    """Those of all runs that a worker held when it was hit, where a later attempt was seen."""
+    """Those of all runs that a worker held when it was hit, where a later one was seen; ``blows`` in their order."""
     later = {answer.run: answer.takeovers for answer in answers if answer.run is not None and answer.takeovers}
-    # Who drains gives back what nobody waits for.
-    hit = [(blow, held) for blow in blows if blow.fault.deed is not Deed.RESTART for held in blow.held]
+    # Who drains gives back what nobody waits for. Who was hit twice and still held the run outlived the first blow.
+    hit = {held: blow for blow in blows if blow.fault.deed is not Deed.RESTART for held in blow.held}
     found: list[Takeover] = []
-    for blow, held in hit:
+    for held, blow in hit.items():
         seen = [one.at for one in later.get(held.run, ()) if one.attempt > held.attempt and one.at > blow.at]
         if seen:
             found.append(_takeover(blow, held.run, held.attempt, min(seen), blows))
