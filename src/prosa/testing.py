@@ -15,7 +15,7 @@ from prosa.core.policy import Limits
 from prosa.core.relay import Row
 from prosa.core.run import Claimant, End
 from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
-from prosa.ports import Bus, Delivery, Runs
+from prosa.ports import Bus, Deliveries, Runs
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class LossyBus:
         if not self.idle:
             self._bus.dispatch(job)
 
-    def jobs(self, pool: str, slots: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+    def jobs(self, pool: str, slots: int) -> AbstractAsyncContextManager[Deliveries]:
         return self._bus.jobs(pool, slots)
 
     async def backlog(self, pool: str) -> int | None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from prosa.adapters import memory_bus
+from prosa.adapters.rabbitmq_bus import RabbitBus
 from prosa.core import events
 from prosa.core.events import Bulletin, Gone, Job, Mail, Over, StopAsked
 from prosa.ports import Bus, Delivery
@@ -128,6 +129,23 @@ async def test_an_ack_twice_frees_one_slot_only(bus: Bus, pool: str) -> None:
         await first.reject()
         await soon(deliveries)
         await nothing(deliveries)
+
+
+async def test_a_consumer_that_stops_leaves_to_others_what_it_did_not_begin(bus: Bus, peer: Bus, pool: str) -> None:
+    jobs = [job(pool) for _ in range(5)]
+    async with bus.jobs(pool, 3) as deliveries:
+        for one in jobs:
+            peer.dispatch(one)
+        begun = await soon(deliveries)
+        await backlog_is(peer, pool, 2 if isinstance(bus, RabbitBus) else 4)
+        await deliveries.stop()
+        async with peer.jobs(pool, 5) as others:
+            taken = [await soon(others) for _ in jobs[1:]]
+            for delivery in (begun, *taken):
+                await delivery.ack()
+            await nothing(deliveries)
+    assert {delivery.job.run for delivery in (begun, *taken)} == {one.run for one in jobs}
+    assert await bus.backlog(pool) == 0
 
 
 async def test_an_acked_job_never_comes_again(bus: Bus, pool: str) -> None:

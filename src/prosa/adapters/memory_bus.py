@@ -49,9 +49,14 @@ class _Consumer:
         self._queue = queue
         self._free = asyncio.Semaphore(slots)
         self._unsettled: dict[int, _Delivery] = {}
+        self._stopped = False
 
     def __aiter__(self) -> "_Consumer":
         return self
+
+    async def stop(self) -> None:
+        """Nothing is taken before it is asked for, and what is asked for afterwards never comes."""
+        self._stopped = True
 
     async def __anext__(self) -> "_Delivery":
         await self._free.acquire()
@@ -63,7 +68,7 @@ class _Consumer:
 
     async def _next(self) -> "_Delivery":
         while True:
-            while not self._queue.ready:
+            while self._stopped or not self._queue.ready:
                 self._queue.arrived.clear()
                 await self._queue.arrived.wait()
             body, deliveries = self._queue.ready.popleft()

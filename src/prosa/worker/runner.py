@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -18,7 +18,7 @@ from prosa.core.events import Job, Listen, StopAsked, Unlisten
 from prosa.core.policy import Limits
 from prosa.core.run import Claimant
 from prosa.core.work import Held
-from prosa.ports import Bus, Clock, Delivery, Metrics, Runs, Tokens
+from prosa.ports import Bus, Clock, Deliveries, Delivery, Metrics, Runs, Tokens
 
 log = structlog.get_logger()
 
@@ -188,14 +188,16 @@ class Runner:
             self._generation.interrupt(work, Interruption.STOP)
 
     async def _consume(self, pool: str, slots: int) -> None:
-        """Hand deliveries over until the drain; the context stays open so that running jobs can be acked."""
+        """Hand deliveries over until the drain. Then what was not begun goes to other workers at once; the context
+        stays open so that running jobs can be acked."""
         async with self._bus.jobs(pool, slots) as deliveries, asyncio.TaskGroup() as group:
             puller = group.create_task(self._pull(pool, slots, deliveries))
             await self._drain.wait()
             puller.cancel()
+            await deliveries.stop()
             await self._until_idle()
 
-    async def _pull(self, pool: str, slots: int, deliveries: AsyncIterator[Delivery]) -> None:
+    async def _pull(self, pool: str, slots: int, deliveries: Deliveries) -> None:
         """Begin deliveries while the pool has free slots; one beyond them waits unclaimed. Orphans go first."""
         await self._swept.wait()
         async for delivery in deliveries:

@@ -14,7 +14,7 @@ from aiormq.channel import Channel
 from aiormq.connection import Connection
 
 from prosa.adapters.rabbitmq_bus import topology
-from prosa.adapters.rabbitmq_bus.connection import RPC_SECONDS, opened
+from prosa.adapters.rabbitmq_bus.connection import RPC_SECONDS, opened, until_closed
 from prosa.adapters.rabbitmq_bus.declaration import QuorumQueues, declare_inbox
 from prosa.adapters.rabbitmq_bus.failures import Lost, reaching
 from prosa.core import events
@@ -45,6 +45,12 @@ class JobDelivery:
         if channel := self._settled():
             await _rejected(channel, self._message)
 
+    async def give_back(self) -> None:
+        """To another consumer, at once: nobody here has begun it."""
+        if channel := self._settled():
+            with suppress(Lost), reaching():
+                await channel.basic_nack(self._message.delivery_tag or 0, requeue=True, wait=False)
+
     def _settled(self) -> Channel | None:
         """The channel, once: a second answer to one delivery would be an error that closes the channel."""
         channel, self.channel = self.channel, None
@@ -62,6 +68,8 @@ class JobConsumer:
         self._channel: Channel | None = None
         self._ready: deque[JobDelivery] = deque()
         self._arrived = asyncio.Event()
+        self._tag = uuid4().hex
+        self._stopped = False
 
     def __aiter__(self) -> "JobConsumer":
         return self
@@ -72,15 +80,27 @@ class JobConsumer:
             await self._arrived.wait()
         return self._ready.popleft()
 
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._channel is not None:
+            with suppress(Lost), reaching():
+                async with asyncio.timeout(RPC_SECONDS):
+                    await self._channel.basic_cancel(self._tag)
+        # Not before: the broker would hand them to us again.
+        while self._ready:
+            await self._ready.popleft().give_back()
+
     async def run(self, connection: Connection) -> None:
         """Consume on this connection until it is lost or the broker cancels, for example with its queue deleted."""
+        if self._stopped:
+            await until_closed(connection)
         queue = await self._queues.jobs(connection, self._pool)
         async with opened(connection) as channel:
             async with asyncio.timeout(RPC_SECONDS):
                 await channel.basic_qos(prefetch_count=self._slots)
             self._channel = channel
             try:
-                await consumed(channel, queue, self._hand_over, no_ack=False)
+                await consumed(channel, queue, self._hand_over, no_ack=False, tag=self._tag)
             finally:
                 # The broker delivers these again. What was not begun yet must not begin twice.
                 self._channel = None
@@ -150,8 +170,8 @@ class InboxConsumer:
         return body
 
 
-async def consumed(channel: Channel, queue: str, hand_over: HandOver, *, no_ack: bool) -> None:
-    """Consume until the broker cancels the consumer."""
+async def consumed(channel: Channel, queue: str, hand_over: HandOver, *, no_ack: bool, tag: str | None = None) -> None:
+    """Consume until the broker cancels the consumer. By its ``tag`` we can as well."""
     cancelled = asyncio.Event()
 
     def on_cancel(_frame: spec.Basic.Cancel) -> None:
@@ -159,7 +179,7 @@ async def consumed(channel: Channel, queue: str, hand_over: HandOver, *, no_ack:
 
     channel.on_consumer_cancel_callbacks.add(on_cancel)
     async with asyncio.timeout(RPC_SECONDS):
-        await channel.basic_consume(queue, hand_over, no_ack=no_ack)
+        await channel.basic_consume(queue, hand_over, no_ack=no_ack, consumer_tag=tag)
     await cancelled.wait()
 
 
