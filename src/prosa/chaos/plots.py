@@ -51,4 +51,4 @@ def _takeovers(found: Sequence[Takeover]) -> Chart:
 
 
 def _named(one: Takeover) -> str:
-    return one.deed.value if one.apart is None else "with a service away or no slots"
+    return one.deed.value if one.apart is None else "counted apart"
