@@ -1,7 +1,7 @@
 """Deals the blows of a schedule, each at its time, and writes down what it hit."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, assert_never
@@ -37,7 +37,7 @@ class Hands:
         self._stop = stop
         self._began = 0.0
         self._ground: Ground
-        self._busy = {role: asyncio.Lock() for role in SERVICES}
+        self._restarting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def deal(self, ground: Ground, faults: Iterable[Fault], began: float) -> None:
         """All faults, counted from ``began``. Returns when the last one is over. Raises SetupError where a service
@@ -75,11 +75,9 @@ class Hands:
                 await self._freeze(fault)
             case Deed.CUT:
                 await self._cut(fault)
-            case Deed.RESTART if fault.role in SERVICES:
-                async with self._busy[fault.role]:
-                    await self._restart_service(fault)
             case Deed.RESTART:
-                await self._restart_process(fault)
+                async with self._restarting[fault.name]:
+                    await (self._restart_service if fault.role in SERVICES else self._restart_process)(fault)
             case _:
                 assert_never(fault.deed)
 

@@ -14,6 +14,8 @@ FREEZE_SECONDS: Final = ((4.0, 8.0), (1.0, 2.5))
 CUT_SECONDS: Final = (5.0, 10.0)
 AWAY_SECONDS: Final = (0.0, 3.0)
 """How long a service stays down between its stop and its start."""
+DRAIN_SECONDS: Final = 6.0
+"""What a process takes to end in order, about."""
 RECOVERY_SECONDS: Final = 4.0
 """For a process to be itself again, before it counts as one that is left to the others."""
 LEAD_SECONDS: Final = 5.0
@@ -179,7 +181,7 @@ def _restarts(wish: Wish, chance: Random) -> Iterator[Fault]:
     for name, count in wish.restarts.items():
         role, manner = RESTARTS[name]
         for _ in range(count):
-            away = chance.uniform(*AWAY_SECONDS) if role in SERVICES else 0.0
+            away = chance.uniform(*AWAY_SECONDS) if role in SERVICES else DRAIN_SECONDS
             yield Fault(at=0.0, deed=Deed.RESTART, role=role, name=wish.names(role)[0], manner=manner, seconds=away)
 
 
