@@ -21,6 +21,7 @@ GOING_AWAY = "1012"
 BUSIEST = "SELECT worker FROM runs WHERE state = 'running' GROUP BY worker ORDER BY count(*) DESC"
 
 
+@pytest.mark.timeout(300)
 async def test_a_rolling_deploy_under_load_shows_no_error_and_takes_no_text_back(
     house: House, measured: Measured
 ) -> None:
