@@ -94,7 +94,7 @@ async def test_ctrl_c_mends_reports_and_leaves_nothing_behind(place: Path) -> No
     process.send_signal(signal.SIGINT)
     code, printed = await ended(process)
     assert code == 0, printed
-    assert results(place / "out").verdict.asked >= 4
+    assert results(place / "out").verdict.asked > 0
     assert [one for one in started if stat_fields(one)[:1] not in ([], [ZOMBIE])] == []
 
 
