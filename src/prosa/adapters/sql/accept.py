@@ -23,7 +23,7 @@ from prosa.adapters.sql.accepting import (
     storing_runs,
 )
 from prosa.adapters.sql.classic import owe
-from prosa.adapters.sql.given import rows
+from prosa.adapters.sql.given import with_rows
 from prosa.adapters.sql.places import positions
 from prosa.adapters.sql.rows import Record, own_row
 from prosa.adapters.sql.steps import touching
@@ -79,7 +79,7 @@ def accept(tx: Connection, wishes: Sequence[Wish]) -> list[Receipt | ProsaError]
 
 def _of_users(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask]:
     """Lock the users, in one order: two that do this never wait for each other."""
-    there = set(tx.execute(locking(tx.dialect.name), rows([{"user": ask.user} for ask in asks])).scalars())
+    there = set(with_rows(tx, locking, [{"user": ask.user} for ask in asks]).scalars())
     for ask in asks:
         if ask.user not in there:
             answers[ask.run] = NotFound(f"There is no user {ask.user}. Sign in again.")
@@ -91,7 +91,7 @@ def _new(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask]:
     if not asks:
         return []
     known = [{"user": ask.user, "request": ask.id} for ask in asks]
-    before = {run.user_id: run for run in tx.execute(looking(tx.dialect.name), rows(known))}
+    before = {run.user_id: run for run in with_rows(tx, looking, known)}
     for ask in asks:
         if (first := before.get(ask.user)) is not None:
             answers[ask.run] = _repeated(tx, ask, first)
@@ -143,7 +143,7 @@ def _placed(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[_Plac
 
 def _own_chats(tx: Connection, asks: Sequence[Ask]) -> Iterable[Record]:
     sent = [{"user": ask.user, "chat": ask.chat, "message": ask.id, "parent": ask.parent} for ask in asks]
-    return tx.execute(own_chats(tx.dialect.name), rows(sent))
+    return with_rows(tx, own_chats, sent)
 
 
 def _sent(ask: Ask, own: Record | None) -> _Place | ProsaError:
@@ -182,8 +182,8 @@ def _within(tx: Connection, places: Sequence[_Place], limits: Limits, answers: A
     """Waiting behind the chat's unfinished run (L5) or the user's N others (L9)."""
     if not places:
         return []
-    asked = rows([{"user": place.ask.user, "chat": place.chat} for place in places])
-    counts = {count.user: count for count in tx.execute(counting(tx.dialect.name), asked)}
+    asked = [{"user": place.ask.user, "chat": place.chat} for place in places]
+    counts = {count.user: count for count in with_rows(tx, counting, asked)}
     within: list[_Place] = []
     for place in places:
         now = counts[place.ask.user]
@@ -205,7 +205,7 @@ def _begun(tx: Connection, places: Sequence[_Place], answers: Answers) -> list[_
     one up at the same time. In the order of their ids: two that do this never wait for each other."""
     created = sorted((place for place in places if place.created), key=lambda place: place.chat)
     new = [{"chat": place.chat, "user": place.ask.user, "title": _title(place.ask)} for place in created]
-    made = {(chat.id, chat.user_id) for chat in tx.execute(beginning(tx.dialect.name), rows(new))} if new else set()
+    made = {(chat.id, chat.user_id) for chat in with_rows(tx, beginning, new)} if new else set()
     for place in places:
         if place.created and (place.chat, place.ask.user) not in made:
             what = f"There is no chat {place.chat} of yours. Begin a new one."
@@ -219,14 +219,13 @@ def _title(ask: Ask) -> str:
 
 def _stored(tx: Connection, places: Sequence[_Place]) -> Answers:
     """Question, empty reply and run, each at the end of its chat."""
-    dialect = tx.dialect.name
-    tx.execute(storing_messages(dialect), rows([message for place in places for message in _messages(place)]))
-    tx.execute(storing_runs(dialect), rows([_run(place) for place in places]))
+    with_rows(tx, storing_messages, [message for place in places for message in _messages(place)])
+    with_rows(tx, storing_runs, [_run(place) for place in places])
     for place in places:
         if place.ask.classic:
             owe(tx, place.chat, place.ordinal)
     if there := [{"chat": place.chat} for place in places if not place.created]:
-        tx.execute(touching(dialect), rows(there))
+        with_rows(tx, touching, there)
     in_line = positions(tx, [place.ask.run for place in places])
     return {
         place.ask.run: Receipt(_row(place), place.question, in_line[place.ask.run], created=place.created)

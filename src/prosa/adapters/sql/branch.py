@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Select, and_, column, func, literal, select
 
 from prosa.adapters.sql.columns import Id
-from prosa.adapters.sql.given import given, rows
+from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import Record
 from prosa.adapters.sql.tables import messages, runs
 from prosa.core.chat import Exchange, Role, Turn, prompt
@@ -51,7 +51,7 @@ def _branches(dialect: str) -> Select[*tuple[Any, ...]]:
 
 def prompts(tx: Connection, asked: Sequence[Question]) -> dict[UUID, tuple[Turn, ...]]:
     """The turns that lead to each question, in order, by run."""
-    found = tx.execute(_branches(tx.dialect.name), rows(asked))
+    found = with_rows(tx, _branches, asked)
     return {run: _turns(list(branch)) for run, branch in groupby(found, key=lambda message: message.asked)}
 
 

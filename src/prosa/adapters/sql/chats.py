@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, case, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, literal, or_, select, tuple_, update
 
 from prosa.adapters.sql.columns import Id, Moment
 from prosa.adapters.sql.database import Database
@@ -61,6 +61,12 @@ class SqlChats:
 
 
 _chats: Final = select(chats.c.id, chats.c.title, chats.c.status, chats.c.created_at, chats.c.updated_at)
+_own_chat: Final = _chats.where(
+    chats.c.id == bindparam("chat"), chats.c.user_id == bindparam("user"), chats.c.status != DELETED
+)
+_unfinished: Final = (
+    select(runs.c.id).where(runs.c.chat_id == bindparam("chat"), runs.c.ended_at.is_(None)).order_by(runs.c.ordinal)
+)
 _messages: Final = select(
     messages.c.id,
     messages.c.chat_id,
@@ -79,8 +85,7 @@ _messages: Final = select(
 
 def own_chat(tx: Connection, user: UUID, chat: UUID) -> Chat:
     """Raises NotFound for what is not the user's, unknown, or deleted."""
-    own = (chats.c.id == chat, chats.c.user_id == user, chats.c.status != DELETED)
-    found = tx.execute(_chats.where(*own)).first()
+    found = tx.execute(_own_chat, {"chat": chat, "user": user}).first()
     if found is None:
         raise NotFound(f"There is no chat {chat} of yours. It may have been deleted.")
     return _to_chat(found)
@@ -88,8 +93,7 @@ def own_chat(tx: Connection, user: UUID, chat: UUID) -> Chat:
 
 def unfinished_runs(tx: Connection, chat: UUID) -> tuple[UUID, ...]:
     """By ordinal."""
-    query = select(runs.c.id).where(runs.c.chat_id == chat, runs.c.ended_at.is_(None))
-    return tuple(tx.execute(query.order_by(runs.c.ordinal)).scalars())
+    return tuple(tx.execute(_unfinished, {"chat": chat}).scalars())
 
 
 def _page(tx: Connection, user: UUID, cursor: str | None, limit: int) -> Page:

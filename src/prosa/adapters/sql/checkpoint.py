@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     Connection,
+    FromClause,
     Integer,
     Select,
     Text,
@@ -23,32 +25,30 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from prosa.adapters.sql.columns import Id
-from prosa.adapters.sql.given import given, rows
+from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.tables import runs
 from prosa.core.run import RunState
 from prosa.core.work import Save, Saved
 
 _length = func.length(runs.c.saved)
+_columns = (runs.c.id, _length.label("seq"), runs.c.stop_requested)
 
 
 def checkpoint(tx: Connection, worker: str, saves: Sequence[Save]) -> list[Saved]:
     """See ports.Runs.checkpoint. Text that fitted nowhere is reported by the length that is stored."""
     if not saves:
         return []
-    values = {**rows(saves), "by": worker}
-    append, look = _statements(tx.dialect.name)
-    found = [Saved(run.id, run.seq, run.stop_requested) for run in tx.execute(append, values)]
+    found = [Saved(run.id, run.seq, run.stop_requested) for run in with_rows(tx, _append, saves, by=worker)]
     if len(found) < len(saves):
         done = {saved.run for saved in found}
-        rest = tx.execute(look, values).all()
+        rest = with_rows(tx, _look, saves, by=worker).all()
         found += [Saved(run.id, run.seq, run.stop_requested) for run in rest if run.id not in done]
     return found
 
 
-@cache
-def _statements(dialect: str) -> tuple[ReturningUpdate[Any], Select[*tuple[Any, ...]]]:
-    """Append what fits; and look at all that is owned."""
+def _saves(dialect: str) -> tuple[FromClause, ColumnElement[bool]]:
+    """What comes with a checkpoint, and which run of the worker each is for."""
     saves = given(
         dialect,
         column("run", Id()),
@@ -57,15 +57,18 @@ def _statements(dialect: str) -> tuple[ReturningUpdate[Any], Select[*tuple[Any, 
         column("text", Text),
         column("whole", Boolean),
     )
-    owned = and_(
-        runs.c.id == saves.c.run,
-        runs.c.claim == saves.c.claim,
-        runs.c.worker == bindparam("by"),
-        is_in(RunState.RUNNING),
-    )
-    columns = (runs.c.id, _length.label("seq"), runs.c.stop_requested)
-    # Who ends runs at this moment holds their rows, in another order: waiting for them would be a deadlock now and
-    # then. What is passed over is told by its stored length, and the next checkpoint sends it whole.
+    by = runs.c.worker == bindparam("by")
+    return saves, and_(runs.c.id == saves.c.run, runs.c.claim == saves.c.claim, by, is_in(RunState.RUNNING))
+
+
+@cache
+def _append(dialect: str) -> ReturningUpdate[Any]:
+    """Append what fits.
+
+    Who ends runs at this moment holds their rows, in another order: waiting for them would be a deadlock now and
+    then. What is passed over is told by its stored length, and the next checkpoint sends it whole.
+    """
+    saves, owned = _saves(dialect)
     fits = select(runs.c.id, saves.c.text, saves.c.whole).join_from(saves, runs, owned)
     free = (
         fits.where(or_(saves.c.whole, _length == saves.c.at))
@@ -80,4 +83,11 @@ def _statements(dialect: str) -> tuple[ReturningUpdate[Any], Select[*tuple[Any, 
             crashes_row=case((free.c.text != "", 0), else_=runs.c.crashes_row),
         )
     )
-    return append.returning(*columns), select(*columns).join_from(runs, saves, owned)
+    return append.returning(*_columns)
+
+
+@cache
+def _look(dialect: str) -> Select[*tuple[Any, ...]]:
+    """All that is owned."""
+    saves, owned = _saves(dialect)
+    return select(*_columns).join_from(runs, saves, owned)

@@ -10,7 +10,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from prosa.adapters.sql.branch import Question, prompts
 from prosa.adapters.sql.columns import Id, Now, NowPlus
-from prosa.adapters.sql.given import given, rows
+from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import Record, is_in, row_of, run_columns
 from prosa.adapters.sql.steps import end_locked, lock_run, lock_user, promote_user
 from prosa.adapters.sql.tables import runs, workers
@@ -65,8 +65,8 @@ def _taken_by_claim(tx: Connection, wanted: Sequence[Wanted]) -> dict[int, Recor
 
 
 def _take_queued(tx: Connection, wanted: Sequence[Wanted]) -> list[Record]:
-    values = rows([{"run": one.claimant.run, "own": one.claimant.claim, "by": one.claimant.worker} for one in wanted])
-    return list(tx.execute(_taking_queued(tx.dialect.name), values | _given(wanted[0].terms)))
+    values = [{"run": one.claimant.run, "own": one.claimant.claim, "by": one.claimant.worker} for one in wanted]
+    return list(with_rows(tx, _taking_queued, values, **_given(wanted[0].terms)))
 
 
 def _otherwise(tx: Connection, one: Wanted) -> Record | None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from prosa.adapters.sql.columns import Id, Now
-from prosa.adapters.sql.given import given, rows
+from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import Record, end_columns, end_of, is_in, unfinished
 from prosa.adapters.sql.steps import END, end_values, promote_user, touching
 from prosa.adapters.sql.tables import messages, runs, users
@@ -41,8 +41,8 @@ class Ending(msgspec.Struct, frozen=True):
 
 def finish(tx: Connection, endings: Sequence[Ending]) -> list[Committed]:
     """See ports.Runs.finish; many at once. Users are locked in one order: two such never wait for each other."""
-    by_run = rows([{"run": one.claimant.run} for one in endings])
-    owners = {run.id: run.user_id for run in tx.execute(_locking_owners(tx.dialect.name), by_run)}
+    by_run = [{"run": one.claimant.run} for one in endings]
+    owners = {run.id: run.user_id for run in with_rows(tx, _locking_owners, by_run)}
     ended = {run.claim: run for run in _end(tx, endings)}
     promoted = _promoted(tx, {run.user_id for run in ended.values()}, endings[0].limits)
     return [
@@ -57,20 +57,20 @@ def _end(tx: Connection, endings: Sequence[Ending]) -> list[Record]:
     """End those whose fence lets it, and move their text into their replies. In the order of their ids, as claims."""
     endings = sorted(endings, key=lambda one: one.claimant.run)
     own = [{"run": one.claimant.run, "own": one.claimant.claim, "by": one.claimant.worker} for one in endings]
-    values = rows([fence | end_values(one.end) for fence, one in zip(own, endings, strict=True)])
-    ended = list(tx.execute(_ending(tx.dialect.name), values))
+    values = [fence | end_values(one.end) for fence, one in zip(own, endings, strict=True)]
+    ended = list(with_rows(tx, _ending, values))
     if ended:
         texts = {one.claimant.claim: one.text for one in endings}
         written = [{"chat": run.chat_id, "reply": run.reply_id, "written": texts[run.claim]} for run in ended]
-        tx.execute(_writing(tx.dialect.name), rows(written))
-        tx.execute(touching(tx.dialect.name), rows(written))
+        with_rows(tx, _writing, written)
+        with_rows(tx, touching, written)
     return ended
 
 
 def _promoted(tx: Connection, owners: Iterable[UUID], limits: Limits) -> dict[UUID, tuple[Job, ...]]:
     """What may go now, by user; hardly anybody has something that waits."""
-    asked = rows([{"user": user} for user in owners])
-    waiting = tx.execute(_who_waits(tx.dialect.name), asked).scalars().all()
+    asked = [{"user": user} for user in owners]
+    waiting = with_rows(tx, _who_waits, asked).scalars().all() if asked else []
     return {user: promote_user(tx, user, limits) for user in waiting}
 
 

@@ -1,27 +1,43 @@
-"""Many rows in one parameter: both databases unpack JSON, so that one statement serves any number of them."""
+"""Many rows in one statement, whose text is the same for any number of them.
 
-from collections.abc import Mapping, Sequence
+PostgreSQL gets an array for each column, by which its planner expects few rows and goes by keys; of unpacked JSON it
+expects a hundred, for which it reads a small table whole. SQLite unpacks JSON.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, ColumnClause, FromClause, Text, bindparam, cast, func, select
+from sqlalchemy import ColumnClause, Connection, CursorResult, Executable, FromClause, Text, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 PARAMETER = "given"
 
+Statement = Callable[[str], Executable]
+"""What ``given`` is in, for each dialect; put together once (functools.cache)."""
+Values = Sequence[msgspec.Struct] | Sequence[Mapping[str, object]]
+
 
 def given(dialect: str, *columns: ColumnClause[Any]) -> FromClause:
-    """A table of these columns in a statement of this dialect; its rows come with ``rows``."""
-    document = bindparam(PARAMETER, type_=Text)
+    """A table of these columns in a statement of this dialect; its rows come by ``with_rows``."""
     if dialect == "postgresql":
-        unpacked = func.json_to_recordset(cast(document, JSON))
-        return unpacked.table_valued(*columns, name="given").render_derived(with_types=True)
-    each = func.json_each(document).table_valued("value")
+        arrays = [bindparam(f"{PARAMETER}_{one.name}", type_=ARRAY(one.type)) for one in columns]
+        return func.unnest(*arrays).table_valued(*columns, name=PARAMETER).render_derived()
+    each = func.json_each(bindparam(PARAMETER, type_=Text)).table_valued("value")
     fields = [
         func.json_extract(each.c.value, f"$.{field.name}", type_=field.type).label(field.name) for field in columns
     ]
-    return select(*fields).subquery("given")
+    return select(*fields).subquery(PARAMETER)
 
 
-def rows(values: Sequence[msgspec.Struct] | Sequence[Mapping[str, object]]) -> dict[str, str]:
-    """The parameter of a statement with ``given``: structs or mappings with a key per column."""
-    return {PARAMETER: msgspec.json.encode(values).decode()}
+def with_rows(tx: Connection, statement: Statement, values: Values, **more: object) -> CursorResult[Any]:
+    """Execute a statement with ``given`` on these rows (one at least): structs or mappings with a key per column."""
+    dialect = tx.dialect.name
+    return tx.execute(statement(dialect), _parameters(dialect, values) | more)
+
+
+def _parameters(dialect: str, values: Values) -> dict[str, object]:
+    if dialect != "postgresql":
+        return {PARAMETER: msgspec.json.encode(values).decode()}
+    records = [msgspec.structs.asdict(one) if isinstance(one, msgspec.Struct) else one for one in values]
+    return {f"{PARAMETER}_{name}": [record[name] for record in records] for name in records[0]}

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Select, case, column, func, or_, select, tuple_
 
 from prosa.adapters.sql.columns import Id, NowPlus
-from prosa.adapters.sql.given import given, rows
+from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.tables import runs, workers
 from prosa.core.policy import eta
@@ -46,7 +46,7 @@ def _positions(dialect: str) -> Select[*tuple[Any, ...]]:
 
 def positions(tx: Connection, asked: Sequence[UUID]) -> dict[UUID, int]:
     """1 for the next in line, 0 for a run that runs or is over."""
-    found = tx.execute(_positions(tx.dialect.name), rows([{"run": run} for run in asked]))
+    found = with_rows(tx, _positions, [{"run": run} for run in asked])
     return {run.id: run.position for run in found}
 
 

@@ -1,18 +1,21 @@
 """Calls that arrive while others are under way go together, in one transaction.
 
-Alone, a call begins at once and pays for its own transaction. Under load one begin, one sync and a few statements
-serve many: a burst of five hundred people costs a few dozen transactions.
+Alone, a call begins at once and pays for its own transaction. Where many come, a transaction waits some milliseconds
+for company: one begin, one sync and a few statements serve them all, and a burst of five hundred people costs a few
+dozen transactions.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection
 
 from prosa.adapters.sql.database import Database
-from prosa.core.errors import ProsaError
+from prosa.core.errors import Overloaded, ProsaError
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -21,9 +24,43 @@ LANES: Final = 2
 """Transactions of a kind at once: while one syncs, the next does its work."""
 MOST: Final = 64
 """Calls in one transaction."""
+LINE: Final = 2_000
+"""Calls that wait; what comes beyond is refused, for a database that is so far behind would answer too late."""
+
+BUSY: Final = 40.0
+"""Calls a second from which a transaction waits for company: below, hardly anybody would come."""
+COMPANY: Final = 3
+"""Others to wait for."""
+COMPANY_SECONDS: Final = 0.03
+"""The longest wait for them."""
+RATE_SECONDS: Final = 0.5
+"""Over how long the rate of calls is averaged."""
 
 Batch = Callable[[Connection, Sequence[A]], Sequence[R | ProsaError]]
 """Answers calls in their order. A refusal of one is its answer; an error that is raised is everybody's."""
+
+
+class Rate:
+    """Calls a second, of late."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._last = 0.0
+
+    def seen(self, now: float) -> None:
+        """One call more. ``now``: seconds of any clock."""
+        self._rate = self.at(now) + 1 / RATE_SECONDS
+        self._last = now
+
+    def at(self, now: float) -> float:
+        return self._rate * math.exp((self._last - now) / RATE_SECONDS)
+
+
+def company_seconds(rate: float, here: int) -> float:
+    """How long a transaction waits for others where so many calls a second come, and so many are here."""
+    if rate < BUSY or here > COMPANY:
+        return 0.0
+    return min(COMPANY / rate, COMPANY_SECONDS)
 
 
 class Together(Generic[A, R]):
@@ -36,22 +73,53 @@ class Together(Generic[A, R]):
         self._apart = apart
         self._line: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._under_way = 0
+        self._gathering = False
+        self._enough = asyncio.Event()
+        self._rate = Rate()
 
     async def __call__(self, call: A) -> R:
-        """Raises what the batch answers or raises. Cancelled in line, a call leaves no trace."""
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        """Raises what the batch answers or raises. Overloaded: the line is full. Cancelled in line, a call is void."""
+        if len(self._line) >= LINE:
+            raise Overloaded("The database is too far behind. Nothing was stored; try again in a moment.")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
         self._line.append((call, answer))
-        if self._under_way < LANES:
+        self._rate.seen(loop.time())
+        if len(self._line) > COMPANY:
+            self._enough.set()
+        if self._under_way < LANES and not self._gathering:
             self._under_way += 1
+            self._gathering = True
             self._database.start(self._serve())
         return await answer
 
     async def _serve(self) -> None:
         try:
-            while calls := self._next():
-                await self._settle(calls)
+            while self._line:
+                await self._gather()
+                if calls := self._next():
+                    await self._settle(calls)
         finally:
             self._under_way -= 1
+            if not self._under_way:
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Nobody serves the line any more: it is empty, or the database closes."""
+        while self._line:
+            self._line.popleft()[1].cancel()
+
+    async def _gather(self) -> None:
+        """Wait for company where it is likely; who comes meanwhile begins no transaction of its own."""
+        self._gathering = True
+        self._enough.clear()
+        try:
+            seconds = company_seconds(self._rate.at(asyncio.get_running_loop().time()), len(self._line))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._enough.wait()
+        finally:
+            self._gathering = False
 
     def _next(self) -> list[tuple[A, asyncio.Future[R]]]:
         taken: list[tuple[A, asyncio.Future[R]]] = []

@@ -1,0 +1,118 @@
+"""Calls that share a transaction: when one waits for company, and where the line of those that wait ends (L8)."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import pytest
+from sqlalchemy import Connection
+
+from prosa.adapters.sql.database import Database, Work
+from prosa.adapters.sql.together import BUSY, COMPANY, COMPANY_SECONDS, LINE, Rate, Together, company_seconds
+from prosa.core.errors import Overloaded, ProsaError
+
+T = TypeVar("T")
+
+
+class Stuck(Database):
+    """A database that answers nothing until it is told to."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        super().__init__(tasks)
+        self.answer = asyncio.Event()
+
+    async def read(self, work: Work[T]) -> T:
+        raise AssertionError
+
+    async def write(self, work: Work[T], *, synced: bool = True) -> T:
+        await self.answer.wait()
+        return work(cast("Connection", None))
+
+
+class Counting(Stuck):
+    """A database that answers at once and counts its transactions."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        super().__init__(tasks)
+        self.answer.set()
+        self.transactions = 0
+
+    async def write(self, work: Work[T], *, synced: bool = True) -> T:
+        self.transactions += 1
+        return await super().write(work, synced=synced)
+
+
+def echo(_tx: Connection, calls: Sequence[int]) -> list[int | ProsaError]:
+    return list(calls)
+
+
+async def test_a_call_beyond_the_line_of_a_database_that_answers_nothing_is_refused_at_once() -> None:
+    async with asyncio.TaskGroup() as lanes, asyncio.TaskGroup() as callers:
+        stuck = Stuck(lanes)
+        calls: Together[int, int] = Together(stuck, echo)
+        waiting = [callers.create_task(calls(number)) for number in range(LINE)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await calls(LINE)
+        stuck.answer.set()
+    assert [task.result() for task in waiting] == list(range(LINE))
+
+
+def test_where_few_calls_come_nobody_waits_for_company() -> None:
+    assert company_seconds(BUSY - 1, here=1) == 0
+
+
+def test_where_many_come_a_transaction_waits_for_a_few_and_never_long() -> None:
+    waits = [company_seconds(rate, here=1) for rate in (BUSY, 100.0, 1_000.0, 10_000.0)]
+    assert waits[0] == COMPANY_SECONDS
+    assert waits == sorted(waits, reverse=True)
+    assert all(0 < wait <= COMPANY_SECONDS for wait in waits)
+
+
+def test_who_has_company_does_not_wait_for_more() -> None:
+    assert company_seconds(1_000.0, here=COMPANY + 1) == 0
+
+
+def test_the_rate_follows_the_calls_and_is_forgotten_without_them() -> None:
+    rate = Rate()
+    for call in range(500):
+        rate.seen(call / 100)
+    assert rate.at(5.0) == pytest.approx(100, rel=0.05)
+    assert rate.at(15.0) < 1
+
+
+async def test_a_lone_call_begins_at_once() -> None:
+    async with asyncio.TaskGroup() as lanes:
+        calls: Together[int, int] = Together(Counting(lanes), echo)
+        begun = asyncio.get_running_loop().time()
+        await calls(1)
+    assert asyncio.get_running_loop().time() - begun < COMPANY_SECONDS
+
+
+async def test_calls_that_trickle_in_under_load_share_transactions_and_each_gets_its_own_answer() -> None:
+    async with asyncio.TaskGroup() as lanes, asyncio.TaskGroup() as callers:
+        counting = Counting(lanes)
+        calls: Together[int, int] = Together(counting, echo)
+        await asyncio.wait([callers.create_task(calls(number)) for number in range(200)])
+        before = counting.transactions
+        trickle = []
+        for number in range(40):
+            trickle.append(callers.create_task(calls(number)))
+            await asyncio.sleep(0.001)
+    assert [task.result() for task in trickle] == list(range(40))
+    assert counting.transactions - before <= 40 / 2
+
+
+async def test_a_line_that_nobody_serves_any_more_lets_its_callers_go() -> None:
+    async with asyncio.TaskGroup() as callers:
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                calls: Together[int, int] = Together(Stuck(lanes), echo)
+                waiting = [callers.create_task(calls(number)) for number in range(3)]
+                await asyncio.sleep(0.01)
+                raise ConnectionError
+        except* ConnectionError:
+            pass
+        async with asyncio.timeout(1):
+            await asyncio.wait(waiting)
+    assert all(task.cancelled() for task in waiting)
