@@ -30,6 +30,7 @@ from prosa.core.protocol import (
 from prosa.core.work import Receipt
 from prosa.gateway.credentials import origin_allowed, secret_of
 from prosa.gateway.hub import Hub
+from prosa.gateway.patience import Patience, patient
 from prosa.gateway.session import (
     FORBIDDEN_ORIGIN,
     NAMED_RUNS,
@@ -136,26 +137,28 @@ class Connection:
     async def _write(self) -> None:
         """Send whatever the session has, as fast as its reader reads; between frames everything merges."""
         try:
-            while (code := self._session.closing) is None:
-                await self._wakened.wait()
-                self._wakened.clear()
-                await self._send_news()
-            await self._close(code)
+            try:
+                async with patient(SEND_SECONDS) as patience:
+                    await self._send_until_closing(patience)
+            except TimeoutError:
+                self._door.metrics.count("socket_closes_total", code=str(OVERLOADED))
+                self._session.close(OVERLOADED)
+            await self._close(self._session.closing or OVERLOADED)
         except (WebSocketDisconnect, RuntimeError, OSError):
             # The peer is gone; the reader learns it too and ends the connection.
             return
 
-    async def _send_news(self) -> None:
-        messages, over = self._session.pull(self._door.hub.relay)
-        for run in over:
-            self._door.hub.unwatch(run, self._session)
-        try:
+    async def _send_until_closing(self, patience: Patience) -> None:
+        while self._session.closing is None:
+            await self._wakened.wait()
+            self._wakened.clear()
+            messages, over = self._session.pull(self._door.hub.relay)
+            for run in over:
+                self._door.hub.unwatch(run, self._session)
             for message in messages:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._socket.send_text(protocol.encode(message))
-        except TimeoutError:
-            self._door.metrics.count("socket_closes_total", code=str(OVERLOADED))
-            self._session.close(OVERLOADED)
+                patience.begins()
+                await self._socket.send_text(protocol.encode(message))
+                patience.ends()
 
     async def _close(self, code: int) -> None:
         try:
