@@ -202,7 +202,7 @@ def test_a_counter_is_summed_over_its_labels() -> None:
         'prosa_bus_published_total{channel="inbox"} 12.0\nprosa_bus_published_total{channel="jobs"} 3.0\n'
         "prosa_bus_published_created 9.0\n"
     )
-    assert (total(page), total("nothing 1.0\n")) == (15.0, None)
+    assert (total(page), total("# TYPE prosa_bus_published_total counter\n"), total("nothing 1.0\n")) == (15.0, 0, None)
 
 
 # ── for people ──

@@ -2,15 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import aiohttp
 import msgspec
 
 from prosa.core.errors import ProsaError, Refused, Unavailable
+
+T = TypeVar("T")
 
 AT_ONCE: Final = 8
 TRIES: Final = 10
@@ -69,19 +71,11 @@ class _Api:
         self._permits = permits
 
     async def valid(self, accounts: Sequence[Account]) -> list[Account]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._knows(account)) for account in accounts]
-        return [account for account, task in zip(accounts, tasks, strict=True) if task.result()]
+        known = await _each([self._knows(account) for account in accounts])
+        return [account for account, valid in zip(accounts, known, strict=True) if valid]
 
     async def sign_up(self, names: Sequence[str]) -> list[Account]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._sign_up(n, name)) for n, name in enumerate(names)]
-        except* ProsaError as failed:
-            error = failed.exceptions[0]
-        else:
-            return [task.result() for task in tasks]
-        raise error
+        return await _each([self._sign_up(number, name) for number, name in enumerate(names)])
 
     async def _knows(self, account: Account) -> bool:
         headers = {"Authorization": f"Bearer {account.token}"}
@@ -130,6 +124,18 @@ class _Api:
 
     def _away(self) -> ProsaError:
         return Unavailable(f"There is no answer from {' '.join(self._urls)}. Is Prosa running there? See --url.")
+
+
+async def _each(asked: Sequence[Coroutine[None, None, T]]) -> list[T]:
+    """All results, in order; the first ProsaError as it is, outside of any group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in asked]
+    except* ProsaError as failed:
+        error = failed.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise error
 
 
 def _token(response: aiohttp.ClientResponse) -> str:

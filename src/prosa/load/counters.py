@@ -12,9 +12,12 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 
 
 def total(text: str, name: str = PUBLISHED) -> float | None:
-    """The sum of a counter over all its labels in a page of metrics; None where it is not there. Pure."""
+    """The sum of a counter over all its labels in a page of metrics, 0 where it has none yet; None where it is not
+    declared there. Pure."""
+    if f"# TYPE {name} " not in text:
+        return None
     found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)", text, re.MULTILINE)
-    return sum(float(value) for value in found) if found else None
+    return sum(map(float, found))
 
 
 async def published(addresses: Sequence[str]) -> float | None:
