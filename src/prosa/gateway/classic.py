@@ -8,6 +8,7 @@ next. What was told to nobody yet is told to who connects next.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
@@ -65,7 +66,9 @@ def route(door: ClassicDoor) -> WebSocketRoute:
         try:
             chat, opened = await _admit(websocket, door)
         except _Turned as turned:
-            await websocket.close(turned.code, turned.reason)
+            # Who left already needs no reason.
+            with suppress(WebSocketDisconnect, RuntimeError, OSError):
+                await websocket.close(turned.code, turned.reason)
         else:
             await Connection(websocket, door, chat, opened).serve()
 

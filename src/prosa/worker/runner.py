@@ -234,7 +234,8 @@ class Runner:
         if delivery.redelivered and not served and not self._holds(delivery.job) and not self._drain.is_set():
             # The broker noticed a death at once; the heartbeats show it when two of them are missed.
             await self._clock.sleep(lease_seconds)
-            await self._serve(delivery.job, lease_seconds)
+            if not self._drain.is_set():
+                await self._serve(delivery.job, lease_seconds)
         await delivery.ack()
 
     async def _serve(self, job: Job, lease_seconds: float) -> bool:
