@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from prosa.adapters.sql.database import Database, Work
-from prosa.adapters.sql.together import BUSY, COMPANY, COMPANY_SECONDS, LINE, Rate, Together, company_seconds
+from prosa.adapters.sql.together import BUSY, COMPANY, COMPANY_SECONDS, LANES, LINE, Rate, Together, company_seconds
 from prosa.core.errors import Overloaded, ProsaError
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ def echo(_tx: Connection, calls: Sequence[int]) -> list[int | ProsaError]:
 
 
 async def test_a_call_beyond_the_line_of_a_database_that_answers_nothing_is_refused_at_once() -> None:
-    async with asyncio.TaskGroup() as lanes, asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as lanes, asyncio.TaskGroup() as callers:
         stuck = Stuck(lanes)
         calls: Together[int, int] = Together(stuck, echo)
         waiting = [callers.create_task(calls(number)) for number in range(LINE)]
@@ -108,11 +108,13 @@ async def test_a_line_that_nobody_serves_any_more_lets_its_callers_go() -> None:
         try:
             async with asyncio.TaskGroup() as lanes:
                 calls: Together[int, int] = Together(Stuck(lanes), echo)
-                waiting = [callers.create_task(calls(number)) for number in range(3)]
-                await asyncio.sleep(0.01)
+                waiting = []
+                for number in range(LANES + 1):
+                    waiting.append(callers.create_task(calls(number)))
+                    await asyncio.sleep(0.01)
                 raise ConnectionError
         except* ConnectionError:
             pass
         async with asyncio.timeout(1):
-            await asyncio.wait(waiting)
+            await asyncio.wait(waiting)  # the last of them stood in line
     assert all(task.cancelled() for task in waiting)
