@@ -9,6 +9,7 @@ from uuid import UUID
 import aiohttp
 import msgspec
 
+from prosa.adapters.openai_engine.beat import Beat
 from prosa.adapters.openai_engine.wire import (
     DONE,
     BadStreamError,
@@ -75,6 +76,7 @@ class OpenAIEngine:
         self._options = options
         self._session = session
         self._clock = clock
+        self._beat = Beat()
         self._url = options.base_url.rstrip("/")
         self._headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
         if options.api_key:
@@ -140,19 +142,25 @@ class OpenAIEngine:
             return
 
     async def _attempt(self, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk]:
-        between = self._options.between_tokens_seconds
         async with self._answer(prompt, deadline) as answer, _watching(answer.content, deadline) as watch:
             reading = _Reading(self._options.model)
-            while not reading.over:
-                for text in reading.feed(await self._read(answer.content, reading)):
+            with self._beat.joined():
+                async for text in self._texts(answer.content, reading, watch):
                     yield Piece(text)
-                if reading.finished:
-                    watch.allow(min(LINGER_SECONDS, between))
-                elif reading.pieces:
-                    watch.allow(between)
             yield reading.end()
             watch.allow(DRAIN_SECONDS)
             await _drain(answer.content)
+
+    async def _texts(self, content: aiohttp.StreamReader, reading: "_Reading", watch: "_Watch") -> AsyncGenerator[str]:
+        between = self._options.between_tokens_seconds
+        while not reading.over:
+            for text in reading.feed(await self._read(content, reading)):
+                yield text
+            if reading.finished:
+                watch.allow(min(LINGER_SECONDS, between))
+            elif reading.pieces:
+                watch.allow(between)
+                await self._beat.rest()
 
     async def _read(self, content: aiohttp.StreamReader, reading: "_Reading") -> bytes:
         """Some bytes; none at the end of the answer."""

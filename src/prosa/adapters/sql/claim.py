@@ -5,7 +5,20 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, Float, Text, bindparam, case, column, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Float,
+    Text,
+    bindparam,
+    case,
+    column,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from prosa.adapters.sql.branch import Question, prompts
@@ -20,13 +33,14 @@ from prosa.core.run import Claimant, End, Failure, RunState
 from prosa.core.work import Held
 
 
-def held_by_dead(worker: str, lease_seconds: float) -> ColumnElement[bool]:
-    """The run belongs to another worker whose heartbeat is over. Lease 0: to any other worker."""
-    other = runs.c.worker != worker
-    if lease_seconds <= 0:
-        return other
-    alive = select(workers.c.name).where(workers.c.name == runs.c.worker, workers.c.alive_at > NowPlus(-lease_seconds))
-    return other & ~alive.exists()
+def _held_by_dead() -> ColumnElement[bool]:
+    since = NowPlus(-bindparam("lease", type_=Float))
+    alive = select(workers.c.name).where(workers.c.name == runs.c.worker, workers.c.alive_at > since)
+    return (runs.c.worker != bindparam("by", type_=Text)) & or_(bindparam("lease", type_=Float) <= 0, ~alive.exists())
+
+
+HELD_BY_DEAD: Final = _held_by_dead()
+"""The run belongs to another worker than ``by`` whose heartbeat is older than ``lease`` seconds; 0: to any other."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -82,9 +96,7 @@ def _otherwise(tx: Connection, one: Wanted) -> Record | None:
 
 
 def _found(tx: Connection, claimant: Claimant, lease_seconds: float) -> Record | None:
-    dead = held_by_dead(claimant.worker, lease_seconds).label("dead")
-    columns = (runs.c.user_id, runs.c.state, runs.c.claim, runs.c.worker, runs.c.crashes_row, runs.c.crashes_total)
-    return tx.execute(select(*columns, dead).where(runs.c.id == claimant.run)).first()
+    return tx.execute(_finding, {"run": claimant.run, "by": claimant.worker, "lease": lease_seconds}).first()
 
 
 def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) -> Record | None:
@@ -127,6 +139,15 @@ _COLUMNS: Final = (
     runs.c.end_by,
     Now().label("now"),
 )
+_finding: Final = select(
+    runs.c.user_id,
+    runs.c.state,
+    runs.c.claim,
+    runs.c.worker,
+    runs.c.crashes_row,
+    runs.c.crashes_total,
+    HELD_BY_DEAD.label("dead"),
+).where(runs.c.id == bindparam("run"))
 _taken: Final = select(*_COLUMNS).where(runs.c.id == bindparam("run"))
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from prosa.adapters.sql.claim import held_by_dead
+from prosa.adapters.sql.claim import HELD_BY_DEAD
 from prosa.adapters.sql.columns import Now, NowPlus
 from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.insertion import insert_or
@@ -49,6 +49,21 @@ def _waiting_for_nothing() -> Select[UUID]:
 
 # Put together once: each alias of a table costs milliseconds, and more with each that was made before.
 _idle_users: Final = _waiting_for_nothing()
+_limit: Final = bindparam("limit", type_=Integer)
+_orphaned: Final = (
+    select(runs.c.id, runs.c.pool)
+    .where(is_in(RunState.RUNNING), HELD_BY_DEAD)
+    .order_by(runs.c.started_at, runs.c.id)
+    .limit(_limit)
+)
+_counting_queued: Final = (
+    select(func.count()).select_from(runs).where(runs.c.pool == bindparam("pool"), is_in(RunState.QUEUED))
+)
+_due: Final = and_(
+    runs.c.ended_at.is_(None),
+    or_(runs.c.end_by <= Now(), and_(is_in(RunState.QUEUED), runs.c.start_by <= Now())),
+)
+_late: Final = select(runs.c.id, runs.c.user_id).where(_due).order_by(runs.c.created_at, runs.c.id).limit(_limit)
 
 
 class SqlSweeps:
@@ -109,17 +124,15 @@ def _postpone(tx: Connection, by: timedelta) -> None:
 
 
 def _orphans(tx: Connection, worker: str, lease_seconds: float, limit: int) -> tuple[Job, ...]:
-    query = select(runs.c.id, runs.c.pool).where(is_in(RunState.RUNNING), held_by_dead(worker, lease_seconds))
-    return jobs(tx.execute(query.order_by(runs.c.started_at, runs.c.id).limit(limit)))
+    return jobs(tx.execute(_orphaned, {"by": worker, "lease": lease_seconds, "limit": limit}))
 
 
 def _undispatched(tx: Connection, pool: str, ready: int, limits: Limits) -> tuple[Job, ...]:
-    queued = (runs.c.pool == pool, is_in(RunState.QUEUED))
-    missing = tx.execute(select(func.count()).select_from(runs).where(*queued)).scalar_one() - ready
+    missing = tx.execute(_counting_queued, {"pool": pool}).scalar_one() - ready
     if missing <= 0:
         return ()
     due = or_(runs.c.dispatched_at.is_(None), runs.c.dispatched_at <= NowPlus(-_pause(limits)))
-    query = select(runs.c.id, runs.c.pool).where(*queued, due)
+    query = select(runs.c.id, runs.c.pool).where(runs.c.pool == pool, is_in(RunState.QUEUED), due)
     oldest = query.order_by(runs.c.queued_at, runs.c.id).limit(missing)
     found = tx.execute(oldest.with_for_update(key_share=True, skip_locked=True)).all()
     if found:
@@ -147,15 +160,12 @@ def _promote(tx: Connection, limits: Limits, limit: int) -> tuple[Job, ...]:
 
 def _expire(tx: Connection, limits: Limits, limit: int) -> list[Row]:
     """Runs that a worker is writing this moment are left for the next sweep."""
-    late = or_(runs.c.end_by <= Now(), and_(is_in(RunState.QUEUED), runs.c.start_by <= Now()))
-    due = (runs.c.ended_at.is_(None), late)
-    query = select(runs.c.id, runs.c.user_id).where(*due).order_by(runs.c.created_at, runs.c.id).limit(limit)
     users: dict[UUID, bool] = {}
     ended: list[UUID] = []
-    for run in tx.execute(query).all():
+    for run in tx.execute(_late, {"limit": limit}).all():
         if run.user_id not in users:
             users[run.user_id] = lock_user(tx, run.user_id, skip_locked=True)
-        if users[run.user_id] and _expire_run(tx, run.id, *due):
+        if users[run.user_id] and _expire_run(tx, run.id):
             ended.append(run.id)
     for user, locked in users.items():
         if locked:
@@ -163,8 +173,8 @@ def _expire(tx: Connection, limits: Limits, limit: int) -> list[Row]:
     return read_rows(tx, runs.c.id.in_(ended)) if ended else []
 
 
-def _expire_run(tx: Connection, run: UUID, *due: ColumnElement[bool]) -> bool:
-    found = lock_run(tx, runs.c.id == run, *due, skip_locked=True)
+def _expire_run(tx: Connection, run: UUID) -> bool:
+    found = lock_run(tx, runs.c.id == run, _due, skip_locked=True)
     if found is None:
         return False
     end_locked(tx, found, End(RunState.FAILED, failure=Failure.of(_reason(found))))

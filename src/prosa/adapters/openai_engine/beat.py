@@ -1,0 +1,52 @@
+"""Streams that read in step.
+
+A hundred streams and more are sent on in frames that are a tenth of a second apart and more. To wake for each token
+of each of them in between costs more than all else that is done with it: so they wake together, and find a few tokens.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+FEW: Final = 100
+"""Streams: fewer read each token as it comes."""
+READS_A_SECOND: Final = 2_500
+LONGEST_SECONDS: Final = 0.2
+
+
+def beat_seconds(streams: int) -> float:
+    """How long so many streams let tokens gather."""
+    return 0.0 if streams < FEW else min(streams / READS_A_SECOND, LONGEST_SECONDS)
+
+
+class Beat:
+    """One for the streams of an engine."""
+
+    def __init__(self) -> None:
+        self._streams = 0
+        self._next: asyncio.Event | None = None
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """A stream is read."""
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+    async def rest(self) -> None:
+        """Until the next beat; not at all while the streams are few."""
+        seconds = beat_seconds(self._streams)
+        if not seconds:
+            return
+        if self._next is None:
+            self._next = asyncio.Event()
+            asyncio.get_running_loop().call_later(seconds, self._strike)
+        await self._next.wait()
+
+    def _strike(self) -> None:
+        struck, self._next = self._next, None
+        if struck is not None:
+            struck.set()
