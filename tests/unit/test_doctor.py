@@ -68,10 +68,19 @@ async def test_a_gateway_that_serves_is_fine_whatever_folder_it_was_started_in(p
 
 async def test_a_broker_that_is_away_is_named_with_what_to_do(tmp_path: Path) -> None:
     url = f"amqp://guest:secret@127.0.0.1:{free_port()}/"
-    settings = Settings(data_dir=tmp_path, local=False, scripted=True, broker_url=url)
+    nobody = f"postgresql://nobody@127.0.0.1:{free_port()}/prosa"
+    settings = Settings(data_dir=tmp_path, local=False, scripted=True, broker_url=url, database_url=nobody)
     findings = [found async for found in doctor.examine(settings)]
     found = next(finding for finding in findings if finding.subject == "broker")
     assert found.verdict is Verdict.BAD
     assert "cannot be reached" in found.text
     assert "PROSA_BROKER_URL" in found.text
     assert "secret" not in found.text
+
+
+async def test_a_broker_beside_sqlite_is_what_no_command_accepts(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, local=False, scripted=True, broker_url="amqp://127.0.0.1:1/")
+    findings = doctor.examine(settings)
+    found = [finding async for finding in findings if finding.subject == "broker"]
+    assert [finding.verdict for finding in found] == [Verdict.BAD]
+    assert "PROSA_DATABASE_URL" in found[0].text

@@ -74,16 +74,17 @@ async def _gateway(own: Process, bus: BusOpener) -> None:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(hub.run())
             leaving = group.create_task(_depart(own, departure, serving))
-            starting = group.create_task(_start(parts, departure))
+            starting = group.create_task(_start(parts, departure, name))
             await serving.serve(sockets=own.listeners)
             for task in (listening, leaving, starting):
                 task.cancel()
 
 
-async def _start(parts: Common, departure: "Departure") -> None:
+async def _start(parts: Common, departure: "Departure", name: str) -> None:
     """Serve from the beginning, but be ready only with a database that can be used."""
     await store_ready(parts.settings, parts.clock)
     departure.started = True
+    log.info("gateway.ready", gateway=name)
 
 
 async def _depart(own: Process, departure: "Departure", serving: Server) -> None:

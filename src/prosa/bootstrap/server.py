@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             where = address_of(listener)
-            log.info("prosa.ready", address=where, version=VERSION)
+            log.info("prosa.listening", address=where, version=VERSION)
             if self._greeting:
                 sys.stdout.write(self._greeting.format(address=where) + "\n")
                 sys.stdout.flush()
