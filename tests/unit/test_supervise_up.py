@@ -263,3 +263,14 @@ def test_an_end_is_told_by_its_signal() -> None:
         event=Happening.RESTARTING, name="worker-1", role=Role.WORKER, at=0.0, code=-signal.SIGKILL, seconds=0.25
     )
     assert sentence(event) == "worker-1 ended by itself (SIGKILL); next try in 0.2 s."
+
+
+def test_a_second_cluster_on_one_folder_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    with Up(tmp_path, "--json") as first:
+        first.ready()
+        with Up(tmp_path, "--json") as second:
+            assert f"Another prosa process (id {first.pid}) uses the data folder" in second.told("DataFolderInUse:")
+            assert second.left() != 0
+        assert json.loads((first.state / "cluster.json").read_text())["supervisor"] == first.pid
+        first.signal(signal.SIGTERM)
+        assert first.left() == 0
