@@ -13,12 +13,10 @@ from sqlalchemy import Connection
 
 from prosa.adapters.sql.accepting import (
     beginning,
-    counting,
     last_ordinal,
     locking,
-    looking,
-    own_chats,
     regenerated,
+    standing,
     storing_messages,
     storing_runs,
 )
@@ -40,6 +38,10 @@ Answers: TypeAlias = dict[UUID, Receipt | ProsaError]
 """What each ask is answered, by its fresh run id."""
 
 
+Standing: TypeAlias = dict[UUID, Record]
+"""How things stand for each user's ask (accepting.standing)."""
+
+
 class Wish(msgspec.Struct, frozen=True):
     """One accept."""
 
@@ -56,6 +58,8 @@ class _Place(msgspec.Struct, frozen=True):
     parent: UUID | None
     last: int
     """The ordinal of the chat's newest messages."""
+    busy: bool
+    """The chat has an unfinished run."""
     created: bool = False
     state: RunState = RunState.QUEUED
 
@@ -67,8 +71,10 @@ class _Place(msgspec.Struct, frozen=True):
 def accept(tx: Connection, wishes: Sequence[Wish]) -> list[Receipt | ProsaError]:
     """See ports.Runs.accept. Their limits are the same."""
     answers: Answers = {}
-    asks = _new(tx, _of_users(tx, [wish.ask for wish in wishes], answers), answers)
-    places = _begun(tx, _within(tx, _placed(tx, asks, answers), wishes[0].limits, answers), answers)
+    asks = _of_users(tx, [wish.ask for wish in wishes], answers)
+    now = {one.user: one for one in with_rows(tx, standing, [_keys(ask) for ask in asks])} if asks else {}
+    placed = _placed(tx, _new(tx, asks, now, answers), now, answers)
+    places = _begun(tx, _within(placed, now, wishes[0].limits, answers), answers)
     if places:
         answers |= _stored(tx, places)
     return [answers[wish.ask.run] for wish in wishes]
@@ -86,15 +92,15 @@ def _of_users(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask
     return [ask for ask in asks if ask.user in there]
 
 
-def _new(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask]:
+def _keys(ask: Ask) -> dict[str, object]:
+    return {"user": ask.user, "request": ask.id, "chat": ask.chat, "message": ask.id, "parent": ask.parent}
+
+
+def _new(tx: Connection, asks: Sequence[Ask], now: Standing, answers: Answers) -> list[Ask]:
     """Those that were not asked before; the others get their first answer again, before any limit (L10)."""
-    if not asks:
-        return []
-    known = [{"user": ask.user, "request": ask.id} for ask in asks]
-    before = {run.user_id: run for run in with_rows(tx, looking, known)}
     for ask in asks:
-        if (first := before.get(ask.user)) is not None:
-            answers[ask.run] = _repeated(tx, ask, first)
+        if now[ask.user].run is not None:
+            answers[ask.run] = _repeated(tx, ask, now[ask.user])
         elif ask.known:
             answers[ask.run] = NotFound(f"There is no message {ask.id} of yours.")
     return _left(asks, answers)
@@ -103,8 +109,8 @@ def _new(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask]:
 def _repeated(tx: Connection, ask: Ask, first: Record) -> Receipt | ProsaError:
     if _content(ask, first.chat_id) != _stored_content(first):
         return _conflict(ask)
-    place = positions(tx, [first.id])[first.id]
-    return Receipt(own_row(tx, ask.user, first.id), first.message_id, place, repeated=True)
+    place = positions(tx, [first.run])[first.run]
+    return Receipt(own_row(tx, ask.user, first.run), first.message_id, place, repeated=True)
 
 
 def _content(ask: Ask, chat: UUID) -> tuple[object, ...]:
@@ -128,12 +134,10 @@ def _left(asks: Iterable[Ask], answers: Answers) -> list[Ask]:
     return [ask for ask in asks if ask.run not in answers]
 
 
-def _placed(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[_Place]:
-    sends = [ask for ask in asks if ask.text is not None and ask.chat is not None]
-    chats = {chat.user: chat for chat in _own_chats(tx, sends)} if sends else {}
+def _placed(tx: Connection, asks: Sequence[Ask], now: Standing, answers: Answers) -> list[_Place]:
     places: list[_Place] = []
     for ask in asks:
-        place = _regenerated(tx, ask) if ask.text is None else _sent(ask, chats.get(ask.user))
+        place = _regenerated(tx, ask) if ask.text is None else _sent(ask, now[ask.user])
         if isinstance(place, _Place):
             places.append(place)
         else:
@@ -141,26 +145,21 @@ def _placed(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[_Plac
     return places
 
 
-def _own_chats(tx: Connection, asks: Sequence[Ask]) -> Iterable[Record]:
-    sent = [{"user": ask.user, "chat": ask.chat, "message": ask.id, "parent": ask.parent} for ask in asks]
-    return with_rows(tx, own_chats, sent)
-
-
-def _sent(ask: Ask, own: Record | None) -> _Place | ProsaError:
+def _sent(ask: Ask, now: Record) -> _Place | ProsaError:
     """A question under the parent, in a chat of the user's or a new one. The chat itself as parent: the root."""
     if ask.chat is None:
         return NotFound("A message needs a chat. Name one.")
     root = ask.parent == ask.chat
-    if own is None:
+    if now.own is None:
         if ask.parent is not None and not root:
             return _unknown_reply(ask.parent)
-        return _Place(ask, ask.chat, ask.id, None, 0, created=True)
-    if own.taken:
+        return _Place(ask, ask.chat, ask.id, None, 0, busy=False, created=True)
+    if now.taken:
         return _conflict(ask)
-    if ask.parent is not None and not root and not own.replied:
+    if ask.parent is not None and not root and not now.replied:
         return _unknown_reply(ask.parent)
-    parent = own.newest if ask.parent is None else None if root else ask.parent
-    return _Place(ask, ask.chat, ask.id, parent, own.last or 0)
+    parent = now.newest if ask.parent is None else None if root else ask.parent
+    return _Place(ask, ask.chat, ask.id, parent, now.last or 0, busy=now.busy > 0)
 
 
 def _regenerated(tx: Connection, ask: Ask) -> _Place | ProsaError:
@@ -171,28 +170,24 @@ def _regenerated(tx: Connection, ask: Ask) -> _Place | ProsaError:
     if found.ended_at is None:
         return NotEnded(f"The reply {ask.parent} is still being written. Stop it, or wait for its end.")
     last = tx.execute(last_ordinal, {"chat": found.chat_id}).scalar()
-    return _Place(ask, found.chat_id, found.message_id, None, last or 0)
+    return _Place(ask, found.chat_id, found.message_id, None, last or 0, busy=found.busy > 0)
 
 
 def _unknown_reply(reply: UUID | None) -> NotFound:
     return NotFound(f"There is no reply {reply} in this chat of yours. Load the chat again.")
 
 
-def _within(tx: Connection, places: Sequence[_Place], limits: Limits, answers: Answers) -> list[_Place]:
+def _within(places: Sequence[_Place], now: Standing, limits: Limits, answers: Answers) -> list[_Place]:
     """Waiting behind the chat's unfinished run (L5) or the user's N others (L9)."""
-    if not places:
-        return []
-    asked = [{"user": place.ask.user, "chat": place.chat} for place in places]
-    counts = {count.user: count for count in with_rows(tx, counting, asked)}
     within: list[_Place] = []
     for place in places:
-        now = counts[place.ask.user]
-        if now.live < limits.user_runs and not now.chat:
+        mine = now[place.ask.user]
+        if mine.live < limits.user_runs and not place.busy:
             within.append(place)
-        elif now.waiting < limits.user_waiting:
+        elif mine.waiting < limits.user_waiting:
             within.append(msgspec.structs.replace(place, state=RunState.WAITING))
         else:
-            what = f"{now.waiting} messages of yours wait already. Send this one when some are answered."
+            what = f"{mine.waiting} messages of yours wait already. Send this one when some are answered."
             answers[place.ask.run] = TooManyWaiting(what)
     return within
 

@@ -5,7 +5,9 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     Float,
+    FromClause,
     Integer,
+    Label,
     Select,
     String,
     Text,
@@ -24,11 +26,11 @@ from prosa.adapters.sql.chats import DELETED
 from prosa.adapters.sql.columns import Id
 from prosa.adapters.sql.given import given
 from prosa.adapters.sql.insertion import insert_for
-from prosa.adapters.sql.rows import is_in, live, unfinished
+from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.steps import queued
 from prosa.adapters.sql.tables import chats, messages, runs, users
 from prosa.core.chat import Role
-from prosa.core.run import RunState
+from prosa.core.run import LIVE, RunState
 
 Statement: TypeAlias = Select[*tuple[Any, ...]]
 
@@ -41,50 +43,61 @@ def locking(dialect: str) -> Statement:
     return query.with_for_update(key_share=True, of=users)
 
 
+_before: Final = (
+    runs.c.id.label("run"),
+    runs.c.chat_id,
+    runs.c.message_id,
+    runs.c.kind,
+    runs.c.asked_parent,
+    runs.c.asked_model,
+    messages.c.text.label("question"),
+)
+
+
 @cache
-def looking(dialect: str) -> Statement:
-    """What was asked before under the same ids."""
-    asked = given(dialect, column("user", Id()), column("request", Id()))
+def standing(dialect: str) -> Statement:
+    """How things stand for each ask, now that its user is locked.
+
+    What was asked before under the same id; the user's own chat, its newest reply, and whether the message or the
+    reply that is named is there; how many unfinished runs there are. In one statement: each costs a round trip.
+    """
+    names = ("user", "request", "chat", "message", "parent")
+    asked = given(dialect, *(column(name, Id()) for name in names))
     same = and_(runs.c.user_id == asked.c.user, runs.c.request_id == asked.c.request)
     question = and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.message_id)
-    columns = (runs.c.id, runs.c.user_id, runs.c.chat_id, runs.c.message_id, runs.c.kind)
-    asked_for = (runs.c.asked_parent, runs.c.asked_model, messages.c.text.label("question"))
-    return select(*columns, *asked_for).join_from(asked, runs, same).join(messages, question)
+    own = and_(chats.c.id == asked.c.chat, chats.c.user_id == asked.c.user, chats.c.status != DELETED)
+    columns = (asked.c.user, *_before, *_in_chat(asked), *_unfinished(asked))
+    query = select(*columns).join_from(asked, runs, same, isouter=True)
+    return query.join(messages, question, isouter=True).join(chats, own, isouter=True)
 
 
-@cache
-def own_chats(dialect: str) -> Statement:
-    """The users' own chats as they are now: the newest reply, and whether the message or the reply named is there."""
-    names = ("user", "chat", "message", "parent")
-    asked = given(dialect, *(column(name, Id()) for name in names))
-    here = messages.c.chat_id == chats.c.id
-    replies = select(messages.c.id).where(here, messages.c.role == Role.ASSISTANT)
-    newest = replies.order_by(messages.c.ordinal.desc()).limit(1).correlate(chats, asked)
-    last = select(func.max(messages.c.ordinal)).where(here).correlate(chats, asked)
-    taken = select(messages.c.id).where(here, messages.c.id == asked.c.message).correlate(chats, asked)
-    replied = replies.where(messages.c.id == asked.c.parent).correlate(chats, asked)
-    found = (
+def _in_chat(asked: FromClause) -> tuple[Label[Any], ...]:
+    theirs = messages.alias("theirs")
+    here = theirs.c.chat_id == chats.c.id
+    replies = select(theirs.c.id).where(here, theirs.c.role == Role.ASSISTANT)
+    newest = replies.order_by(theirs.c.ordinal.desc()).limit(1).correlate(chats, asked)
+    last = select(func.max(theirs.c.ordinal)).where(here).correlate(chats, asked)
+    taken = select(theirs.c.id).where(here, theirs.c.id == asked.c.message).correlate(chats, asked)
+    replied = replies.where(theirs.c.id == asked.c.parent).correlate(chats, asked)
+    return (
+        chats.c.id.label("own"),
         newest.scalar_subquery().label("newest"),
         last.scalar_subquery().label("last"),
         taken.exists().label("taken"),
         replied.exists().label("replied"),
     )
-    own = and_(chats.c.id == asked.c.chat, chats.c.user_id == asked.c.user, chats.c.status != DELETED)
-    return select(asked.c.user, *found).join_from(asked, chats, own)
 
 
-@cache
-def counting(dialect: str) -> Statement:
-    """Each user's unfinished runs: live, waiting, and those of the chat."""
-    asked = given(dialect, column("user", Id()), column("chat", Id()))
-    count = func.count(runs.c.id)
-    own = and_(runs.c.user_id == asked.c.user, unfinished)
-    counts = (
-        count.filter(live).label("live"),
-        count.filter(is_in(RunState.WAITING)).label("waiting"),
-        count.filter(runs.c.chat_id == asked.c.chat).label("chat"),
-    )
-    return select(asked.c.user, *counts).join_from(asked, runs, own, isouter=True).group_by(asked.c.user)
+def _unfinished(asked: FromClause) -> tuple[Label[Any], ...]:
+    """Of the user: those that are live, those that wait, and those of the chat."""
+    mine = runs.alias("mine")
+    count = select(func.count()).select_from(mine).where(mine.c.user_id == asked.c.user, mine.c.ended_at.is_(None))
+    counts = {
+        "live": is_in(*sorted(LIVE), of=mine),
+        "waiting": is_in(RunState.WAITING, of=mine),
+        "busy": mine.c.chat_id == asked.c.chat,
+    }
+    return tuple(count.where(one).correlate(asked).scalar_subquery().label(name) for name, one in counts.items())
 
 
 @cache
@@ -123,8 +136,15 @@ def storing_runs(dialect: str) -> Insert:
 
 
 _mine: Final = and_(chats.c.id == runs.c.chat_id, chats.c.status != DELETED)
+_others: Final = runs.alias("others")
+_busy: Final = (
+    select(func.count())
+    .select_from(_others)
+    .where(_others.c.chat_id == runs.c.chat_id, _others.c.user_id == runs.c.user_id, _others.c.ended_at.is_(None))
+    .correlate(runs)
+)
 regenerated: Final = (
-    select(runs.c.chat_id, runs.c.message_id, runs.c.ended_at)
+    select(runs.c.chat_id, runs.c.message_id, runs.c.ended_at, _busy.scalar_subquery().label("busy"))
     .join_from(runs, chats, _mine)
     .where(runs.c.reply_id == bindparam("reply"), runs.c.user_id == bindparam("user"))
 )
