@@ -143,7 +143,7 @@ async def _broker(settings: Settings) -> Finding:
     if settings.broker_url is None:
         return Finding("broker", Verdict.GOOD, "Inside the process: one process serves everybody.")
     try:
-        bootstrap.distributed(settings)
+        bootstrap.for_several(settings)
     except ProsaError as error:
         return Finding("broker", Verdict.BAD, error.message)
     return await _checked("broker", bootstrap.broker_check(settings))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from uuid_utils.compat import uuid7
 
@@ -26,13 +26,13 @@ class Scene:
 
     store: Store
     url: str
-    user: UUID = field(default_factory=uuid7)
+    user: UUID = field(default_factory=uuid4)
     limits: Limits = LIMITS
     claims: Iterator[int] = field(default_factory=lambda: count(1 << 60))
 
     async def person(self, name: str | None = None) -> UUID:
         """One more user, a member without a password."""
-        user = uuid7()
+        user = uuid4()
         await self.store.users.add(user, name or f"user-{user}", None, role="member")
         return user
 
@@ -49,10 +49,10 @@ class Scene:
     ) -> Ask:
         return Ask(
             user=user or self.user,
-            id=id or uuid7(),
+            id=id or uuid4(),
             run=uuid7(),
             reply=uuid7(),
-            chat=chat or (None if text is None else uuid7()),
+            chat=chat or (None if text is None else uuid4()),
             text=text,
             parent=parent,
             model=model or MODEL,

@@ -11,6 +11,7 @@ import pytest
 
 from prosa.adapters.clock import SystemClock
 from prosa.adapters.openai_engine import OpenAIEngine, OpenAIOptions, model_session
+from prosa.adapters.openai_engine.beat import Beat
 from prosa.core.chat import Role, Turn
 from prosa.core.errors import (
     EngineFailed,
@@ -492,3 +493,29 @@ async def test_the_doctor_hears_what_is_wrong(
     server.models = behaviour
     with pytest.raises(error):
         await engine.check()
+
+
+# ── many streams ──
+
+
+async def test_streams_that_read_in_step_lose_nothing_and_are_not_taken_for_silent_while_they_rest(
+    server: FakeModelServer, session: aiohttp.ClientSession, options: OpenAIOptions
+) -> None:
+    beat, texts = Beat(lambda streams: 0.1), [f"{number} " for number in range(20)]
+    engine = OpenAIEngine(msgspec.structs.replace(options, between_tokens_seconds=0.05), session, SystemClock(), beat)
+    server.next(says(texts, per_second=500))
+    begun = asyncio.get_running_loop().time()
+    assert text_of(await answer(engine, asked("hi"))) == "".join(texts)
+    assert asyncio.get_running_loop().time() - begun >= 0.1
+
+
+async def test_a_stream_counts_among_those_that_read_in_step_until_it_is_left(
+    server: FakeModelServer, session: aiohttp.ClientSession, options: OpenAIOptions
+) -> None:
+    beat = Beat()
+    engine = OpenAIEngine(options, session, SystemClock(), beat)
+    server.next(hangs(after=["one"]))
+    async with engine.stream(asked("hi")) as chunks:
+        assert isinstance(await anext(chunks), Piece)
+        assert beat.streams == 1
+    assert beat.streams == 0

@@ -42,6 +42,9 @@ async def test_short_waits_and_the_time_between_them_end_nothing() -> None:
 
 
 async def test_nothing_is_left_behind() -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
     async with patient(SECONDS) as patience:
         patience.begins()
     await asyncio.sleep(SECONDS * 2)
+    assert reported == []

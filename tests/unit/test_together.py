@@ -30,15 +30,17 @@ class Stuck(Database):
 
 
 class Counting(Stuck):
-    """A database that answers at once and counts its transactions."""
+    """A database that takes so long for a transaction, and counts them."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, seconds: float = 0) -> None:
         super().__init__(tasks)
         self.answer.set()
+        self.seconds = seconds
         self.transactions = 0
 
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         self.transactions += 1
+        await asyncio.sleep(self.seconds)
         return await super().write(work, synced=synced)
 
 
@@ -103,6 +105,23 @@ async def test_calls_that_trickle_in_under_load_share_transactions_and_each_gets
     assert counting.transactions - before <= 40 / 2
 
 
+async def test_a_few_callers_who_come_again_and_again_wait_for_nobody_else() -> None:
+    """Two who are answered in 2 ms each time: for company they would wait until the timer ends."""
+
+    async def caller(calls: Together[int, int]) -> None:
+        for number in range(100):
+            await calls(number)
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as lanes:
+        calls: Together[int, int] = Together(Counting(lanes, seconds=0.002), echo)
+        begun = loop.time()
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(2):
+                callers.create_task(caller(calls))
+    assert loop.time() - begun < 100 * COMPANY_SECONDS / 4
+
+
 async def test_a_line_that_nobody_serves_any_more_lets_its_callers_go() -> None:
     async with asyncio.TaskGroup() as callers:
         try:
@@ -118,3 +137,33 @@ async def test_a_line_that_nobody_serves_any_more_lets_its_callers_go() -> None:
         async with asyncio.timeout(1):
             await asyncio.wait(waiting)  # the last of them stood in line
     assert all(task.cancelled() for task in waiting)
+
+
+async def _cancelled(calls: Together[int, int]) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await calls(1)
+
+
+async def test_a_call_whose_lane_is_cancelled_before_it_began_is_let_go_and_the_next_one_is_told() -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+        calls: Together[int, int]
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                calls = Together(Stuck(lanes), echo)
+                waiting = callers.create_task(_cancelled(calls))
+                await asyncio.sleep(0)
+                raise ConnectionError
+        except* ConnectionError:
+            pass
+        await waiting
+        with pytest.raises(RuntimeError):
+            await calls(2)
+        with pytest.raises(RuntimeError):
+            await calls(3)
+
+
+async def test_a_call_that_comes_as_the_last_lane_ends_is_served() -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as lanes:
+        calls: Together[int, int] = Together(Counting(lanes), echo)
+        for number in range(300):
+            assert await calls(number) == number

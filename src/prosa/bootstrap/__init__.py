@@ -1,6 +1,6 @@
 """The composition root: settings → adapters → use-cases → gateway and worker. Only this room names implementations."""
 
-from prosa.bootstrap.distributed import broker_check, distributed, gateway, worker
+from prosa.bootstrap.distributed import broker_check, for_several, gateway, worker
 from prosa.bootstrap.embedded import serve
 from prosa.bootstrap.engines import engines
 from prosa.bootstrap.foundation import Common
@@ -15,8 +15,8 @@ __all__ = [
     "Common",
     "accounts",
     "broker_check",
-    "distributed",
     "engines",
+    "for_several",
     "gateway",
     "make_hub",
     "make_intake",

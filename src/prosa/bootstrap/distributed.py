@@ -24,7 +24,7 @@ from prosa.worker.probes import Probes, application
 log = structlog.get_logger()
 
 
-def distributed(settings: Settings) -> None:
+def for_several(settings: Settings) -> None:
     """Raises BadConfig for settings with which only one process can run."""
     if settings.broker_url is None:
         raise BadConfig("Several processes need a broker: set PROSA_BROKER_URL to amqp://user:password@host/.")
@@ -56,7 +56,7 @@ async def broker_check(settings: Settings) -> str:
 
 def gateway(settings: Settings, inherited: tuple[int, ...] = (), *, bus: BusOpener = broker) -> None:
     """A gateway's process. Returns after a signal, when its sockets are closed. Raises SetupError."""
-    distributed(settings)
+    for_several(settings)
     with process(settings, settings.port, inherited) as own:
         own.run(_gateway(own, bus))
 
@@ -118,7 +118,7 @@ class Departure:
 
 def worker(settings: Settings, inherited: tuple[int, ...] = (), *, bus: BusOpener = broker) -> None:
     """A worker's process. Returns after a signal, when its runs are over or given back. Raises SetupError."""
-    distributed(settings)
+    for_several(settings)
     with process(settings, settings.probe_port, inherited, option="--probe-port") as own:
         own.run(_worker(own, bus))
 

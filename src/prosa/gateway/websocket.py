@@ -63,6 +63,7 @@ class Door:
     models: tuple[str, ...]
     sockets_a_user: int | None
     """None: as many as they like."""
+    send_seconds: float = SEND_SECONDS
 
 
 def route(door: Door) -> WebSocketRoute:
@@ -138,7 +139,7 @@ class Connection:
         """Send whatever the session has, as fast as its reader reads; between frames everything merges."""
         try:
             try:
-                async with patient(SEND_SECONDS) as patience:
+                async with patient(self._door.send_seconds) as patience:
                     await self._send_until_closing(patience)
             except TimeoutError:
                 self._door.metrics.count("socket_closes_total", code=str(OVERLOADED))

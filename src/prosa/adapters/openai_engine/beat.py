@@ -5,7 +5,7 @@ of each of them in between costs more than all else that is done with it: so the
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,24 +21,26 @@ def beat_seconds(streams: int) -> float:
 
 
 class Beat:
-    """One for the streams of an engine."""
+    """One for the streams of an engine; ``pace`` gives the seconds from beat to beat for a number of streams."""
 
-    def __init__(self) -> None:
-        self._streams = 0
+    def __init__(self, pace: Callable[[int], float] = beat_seconds) -> None:
+        self._pace = pace
+        self.streams = 0
+        """Read at present."""
         self._next: asyncio.Event | None = None
 
     @contextmanager
     def joined(self) -> Iterator[None]:
         """A stream is read."""
-        self._streams += 1
+        self.streams += 1
         try:
             yield
         finally:
-            self._streams -= 1
+            self.streams -= 1
 
     async def rest(self) -> None:
         """Until the next beat; not at all while the streams are few."""
-        seconds = beat_seconds(self._streams)
+        seconds = self._pace(self.streams)
         if not seconds:
             return
         if self._next is None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import aiohttp
 import msgspec
 
-from prosa.adapters.openai_engine.beat import Beat
+from prosa.adapters.openai_engine.beat import LONGEST_SECONDS, Beat
 from prosa.adapters.openai_engine.wire import (
     DONE,
     BadStreamError,
@@ -72,11 +72,13 @@ class OpenAIEngine:
     Where a provider does not count, each piece counts as a token.
     """
 
-    def __init__(self, options: OpenAIOptions, session: aiohttp.ClientSession, clock: Clock) -> None:
+    def __init__(
+        self, options: OpenAIOptions, session: aiohttp.ClientSession, clock: Clock, beat: Beat | None = None
+    ) -> None:
         self._options = options
         self._session = session
         self._clock = clock
-        self._beat = Beat()
+        self._beat = beat or Beat()
         self._url = options.base_url.rstrip("/")
         self._headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
         if options.api_key:
@@ -142,25 +144,32 @@ class OpenAIEngine:
             return
 
     async def _attempt(self, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk]:
+        reading = _Reading(self._options.model)
         async with self._answer(prompt, deadline) as answer, _watching(answer.content, deadline) as watch:
-            reading = _Reading(self._options.model)
-            with self._beat.joined():
-                async for text in self._texts(answer.content, reading, watch):
+            async with aclosing(self._texts(answer.content, reading, watch)) as texts:
+                async for text in texts:
                     yield Piece(text)
             yield reading.end()
             watch.allow(DRAIN_SECONDS)
             await _drain(answer.content)
 
     async def _texts(self, content: aiohttp.StreamReader, reading: "_Reading", watch: "_Watch") -> AsyncGenerator[str]:
+        with self._beat.joined():
+            while not reading.over:
+                for text in reading.feed(await self._read(content, reading)):
+                    yield text
+                await self._rest(reading, watch)
+
+    async def _rest(self, reading: "_Reading", watch: "_Watch") -> None:
+        """Between two reads, where more is to come."""
         between = self._options.between_tokens_seconds
-        while not reading.over:
-            for text in reading.feed(await self._read(content, reading)):
-                yield text
-            if reading.finished:
-                watch.allow(min(LINGER_SECONDS, between))
-            elif reading.pieces:
-                watch.allow(between)
-                await self._beat.rest()
+        if reading.finished:
+            watch.allow(min(LINGER_SECONDS, between))
+        elif reading.pieces and not reading.over:
+            # Nobody reads meanwhile: the silence that counts begins behind the rest.
+            watch.allow(between + LONGEST_SECONDS)
+            await self._beat.rest()
+            watch.allow(between)
 
     async def _read(self, content: aiohttp.StreamReader, reading: "_Reading") -> bytes:
         """Some bytes; none at the end of the answer."""

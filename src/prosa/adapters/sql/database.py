@@ -28,9 +28,13 @@ class Database(ABC):
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
 
-    def start(self, job: Coroutine[None, None, None]) -> None:
-        """Let a job run on its own; closing the database waits for it."""
-        self._tasks.create_task(job)
+    def start(self, job: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Let a job run on its own; closing the database waits for it. Raises RuntimeError once it is closed."""
+        try:
+            return self._tasks.create_task(job)
+        except RuntimeError:
+            job.close()
+            raise
 
     @abstractmethod
     async def read(self, work: Work[T]) -> T: ...

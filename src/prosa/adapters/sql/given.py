@@ -8,8 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnClause, Connection, CursorResult, Executable, FromClause, Text, bindparam, func, select
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    CursorResult,
+    Executable,
+    FromClause,
+    String,
+    Text,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
 
 PARAMETER = "given"
 
@@ -21,13 +33,18 @@ Values = Sequence[msgspec.Struct] | Sequence[Mapping[str, object]]
 def given(dialect: str, *columns: ColumnClause[Any]) -> FromClause:
     """A table of these columns in a statement of this dialect; its rows come by ``with_rows``."""
     if dialect == "postgresql":
-        arrays = [bindparam(f"{PARAMETER}_{one.name}", type_=ARRAY(one.type)) for one in columns]
+        arrays = [bindparam(f"{PARAMETER}_{one.name}", type_=ARRAY(_unbounded(one.type))) for one in columns]
         return func.unnest(*arrays).table_valued(*columns, name=PARAMETER).render_derived()
     each = func.json_each(bindparam(PARAMETER, type_=Text)).table_valued("value")
     fields = [
         func.json_extract(each.c.value, f"$.{field.name}", type_=field.type).label(field.name) for field in columns
     ]
     return select(*fields).subquery(PARAMETER)
+
+
+def _unbounded(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """PostgreSQL cuts a text that is cast to too short a type, where a column would refuse it."""
+    return Text() if isinstance(kind, String) else kind
 
 
 def with_rows(tx: Connection, statement: Statement, values: Values, **more: object) -> CursorResult[Any]:

@@ -35,6 +35,8 @@ COMPANY_SECONDS: Final = 0.03
 """The longest wait for them."""
 RATE_SECONDS: Final = 0.5
 """Over how long the rate of calls is averaged."""
+CROWD_SECONDS: Final = 1.0
+"""How long it is remembered that so many waited at once that there is company to be had."""
 
 Batch = Callable[[Connection, Sequence[A]], Sequence[R | ProsaError]]
 """Answers calls in their order. A refusal of one is its answer; an error that is raised is everybody's."""
@@ -76,50 +78,80 @@ class Together(Generic[A, R]):
         self._gathering = False
         self._enough = asyncio.Event()
         self._rate = Rate()
+        self._callers = 0
+        self._crowded = -math.inf
 
     async def __call__(self, call: A) -> R:
         """Raises what the batch answers or raises. Overloaded: the line is full. Cancelled in line, a call is void."""
         if len(self._line) >= LINE:
             raise Overloaded("The database is too far behind. Nothing was stored; try again in a moment.")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[R] = loop.create_future()
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._line.append((call, answer))
-        self._rate.seen(loop.time())
+        self._callers += 1
+        try:
+            self._came()
+            return await answer
+        finally:
+            self._callers -= 1
+
+    def _came(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._rate.seen(now)
+        if self._callers > COMPANY:
+            self._crowded = now
         if len(self._line) > COMPANY:
             self._enough.set()
         if self._under_way < LANES and not self._gathering:
-            self._under_way += 1
-            self._gathering = True
-            self._database.start(self._serve())
-        return await answer
+            self._open_lane()
 
-    async def _serve(self) -> None:
-        try:
-            while self._line:
-                await self._gather()
-                if calls := self._next():
-                    await self._settle(calls)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._abandon()
+    def _open_lane(self) -> None:
+        self._database.start(self._serve()).add_done_callback(self._closed_lane)
+        self._under_way += 1
+        self._gathering = True
+
+    def _closed_lane(self, lane: asyncio.Task[None]) -> None:
+        self._under_way -= 1
+        if self._under_way:
+            return
+        self._gathering = False
+        if lane.cancelled():
+            self._abandon()
+        elif self._line:
+            # Who came in the turn in which both lanes ended.
+            self._open_lane()
 
     def _abandon(self) -> None:
-        """Nobody serves the line any more: it is empty, or the database closes."""
+        """The database closes: nobody serves the line any more."""
         while self._line:
             self._line.popleft()[1].cancel()
+
+    async def _serve(self) -> None:
+        while self._line:
+            await self._gather()
+            if calls := self._next():
+                await self._settle(calls)
 
     async def _gather(self) -> None:
         """Wait for company where it is likely; who comes meanwhile begins no transaction of its own."""
         self._gathering = True
         self._enough.clear()
         try:
-            seconds = company_seconds(self._rate.at(asyncio.get_running_loop().time()), len(self._line))
+            await self._company(self._patience())
+        finally:
+            self._gathering = False
+
+    async def _company(self, seconds: float) -> None:
+        if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._enough.wait()
-        finally:
-            self._gathering = False
+
+    def _patience(self) -> float:
+        now = asyncio.get_running_loop().time()
+        # Two or three callers who come again and again, each when it was answered, have no more company to wait for.
+        if now - self._crowded > CROWD_SECONDS:
+            return 0.0
+        return company_seconds(self._rate.at(now), len(self._line))
 
     def _next(self) -> list[tuple[A, asyncio.Future[R]]]:
         taken: list[tuple[A, asyncio.Future[R]]] = []
