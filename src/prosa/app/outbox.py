@@ -62,7 +62,7 @@ class Outbox:
         if self._notices:
             notices, self._notices = self._notices, []
             self._bus.announce(notices)
-        self._flushed = self._sent
+        self._flushed = begun
         self._pause = pause_seconds(self._sent - begun, count)
 
     def _press(self) -> None:
@@ -80,6 +80,6 @@ class Outbox:
 
 
 def pause_seconds(spent: float, count: int) -> float:
-    """How long after a flush the next is due: it took so many seconds and sent so many events."""
+    """From the beginning of a flush to that of the next: it took so many seconds and sent so many events."""
     shortest, longest = TICK_SECONDS
     return min(max(shortest, spent * TICK_SHARE, count / EVENTS_A_SECOND), longest)
