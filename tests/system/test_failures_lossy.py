@@ -17,7 +17,9 @@ from tests.system.cluster import House, Nodes, house, through
 from tests.system.harness import Person
 
 LOSSY = (sys.executable, "-P", str(Path(__file__).parents[1] / "lossy_process.py"))
-STOPS = 5
+STOPS = 8
+SHOWN = range(100, 100 + STOPS * 66, 66)
+"""Characters on the screen before each stop: behind the first checkpoint, and at other moments between two of them."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ async def test_a_stop_is_quick_and_one_whose_message_is_lost_waits_for_a_checkpo
     """From the click to the end on the screen, through a gateway that is not the one that streams."""
     person = await Person.sign_up(house.base)
     lose(house, lost)
-    times = [await stopped(house, person) for _ in range(STOPS)]
+    times = [await stopped(house, person, shown) for shown in SHOWN]
     for seconds in times:
         measured(f"stop, its message {'lost' if lost is signal.SIGUSR2 else 'told'}, s", seconds)
     if lost is signal.SIGUSR2:
@@ -70,13 +72,13 @@ async def test_a_stop_is_quick_and_one_whose_message_is_lost_waits_for_a_checkpo
         assert median(times) <= bound
 
 
-async def stopped(house: House, person: Person) -> float:
+async def stopped(house: House, person: Person, shown: int) -> float:
     """Stop an answer under way; the seconds that took. What was shown is what is stored."""
     here, there = (through(person, house.at(name)) for name in house.gateways)
     async with here.socket() as tab, there.socket() as other:
         accepted = await tab.ask("stop me [[n=400 r=20]]")
         run = UUID(accepted["run"])
-        await tab.text(run, 30)
+        await tab.text(run, shown)
         begun = time.monotonic()
         await other.send({"type": "stop", "run": accepted["run"]})
         end = await tab.until("done", run=run)
