@@ -4,6 +4,7 @@ A broker takes its time: what a law says is there "then" is asked for until it i
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from uuid import uuid4
@@ -259,3 +260,24 @@ async def test_a_full_inbox_drops_the_oldest(bus: Bus, peer: Bus, tally: Tally) 
             await asyncio.sleep(0)
         await until(lambda: tally.dropped == 3)
         assert [await mail(inbox) for _ in stops[3:]] == stops[3:]
+
+
+async def test_whoever_asks_for_the_backlog_can_be_cancelled_at_any_instant(bus: Bus, pool: str) -> None:
+    """A worker that leaves cancels its sweep; an answer of the broker that comes in that turn must not undo it."""
+
+    async def ask_and_ask() -> None:
+        while True:
+            await bus.backlog(pool)
+            await asyncio.sleep(0)
+
+    chance = random.Random(3)  # noqa: S311 — jitter is no secret
+    async with asyncio.TaskGroup() as group:
+        askers = []
+        for _ in range(300):
+            askers.append(group.create_task(ask_and_ask()))
+            await asyncio.sleep(chance.uniform(0, 0.006))
+            askers[-1].cancel()
+        _, deaf = await asyncio.wait(askers, timeout=2)
+        for asker in deaf:
+            asker.cancel()
+    assert not deaf, f"{len(deaf)} of {len(askers)} went on"

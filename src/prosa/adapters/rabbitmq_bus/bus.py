@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from aiormq import exceptions as amqp
+from aiormq.connection import Connection
 
 from prosa.adapters.rabbitmq_bus import topology
 from prosa.adapters.rabbitmq_bus.connection import Session, Standing, connected, opened
@@ -75,13 +76,8 @@ class RabbitBus:
     async def backlog(self, pool: str) -> int | None:
         if (connection := self._consuming.connection) is None:
             return None
-        try:
-            with reaching():
-                async with asyncio.timeout(BACKLOG_SECONDS), opened(connection) as channel:
-                    found = await channel.queue_declare(topology.jobs_queue(pool), passive=True)
-                    return found.message_count
-        except Lost as lost:
-            return 0 if isinstance(lost.__cause__, amqp.ChannelNotFoundEntity) else None
+        # Shielded: a question that is cancelled under way can cost the whole connection.
+        return await asyncio.shield(self._tasks.create_task(_backlog(connection, pool)))
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -114,6 +110,16 @@ class RabbitBus:
             while not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+
+
+async def _backlog(connection: Connection, pool: str) -> int | None:
+    try:
+        with reaching():
+            async with asyncio.timeout(BACKLOG_SECONDS), opened(connection) as channel:
+                found = await channel.queue_declare(topology.jobs_queue(pool), passive=True)
+                return found.message_count
+    except Lost as lost:
+        return 0 if isinstance(lost.__cause__, amqp.ChannelNotFoundEntity) else None
 
 
 @asynccontextmanager

@@ -66,12 +66,19 @@ async def opened(connection: Connection, *, confirms: bool = False) -> AsyncIter
         if connection.is_closed:
             raise Lost("the connection was closed")
         async with asyncio.timeout(RPC_SECONDS):
-            channel = cast(Channel, await connection.channel(publisher_confirms=confirms))
+            channel = await _channel(connection, confirms=confirms)
         try:
             async with while_open(channel.closing):
                 yield channel
         finally:
             await _closed(channel)
+
+
+async def _channel(connection: Connection, *, confirms: bool) -> Channel:
+    try:
+        return cast(Channel, await connection.channel(publisher_confirms=confirms))
+    except RuntimeError as error:  # it ended while this waited
+        raise Lost("the connection was closed") from error
 
 
 @asynccontextmanager

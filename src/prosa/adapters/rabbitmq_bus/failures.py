@@ -51,7 +51,11 @@ def address(url: str) -> Address:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Raises Lost for whatever the library raises when a connection or channel ends under it."""
+    """Raises Lost for whatever the library raises when a connection or channel ends under it.
+
+    Raises CancelledError where the task was cancelled in the body, also where the library turned that into an error
+    of its own, or into nothing: it does while it closes a channel.
+    """
     before = _cancellations()
     try:
         yield
@@ -62,7 +66,11 @@ def reaching() -> Iterator[None]:
             raise
         raise Lost("the connection was closed") from None
     except (amqp.AMQPError, amqp.ChannelInvalidStateError, OSError, TimeoutError) as error:
+        if _cancellations() > before:
+            raise asyncio.CancelledError from error
         raise Lost(str(error)) from error
+    if _cancellations() > before:
+        raise asyncio.CancelledError
 
 
 def _cancellations() -> int:
