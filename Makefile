@@ -20,7 +20,7 @@ NODE_STAMP := web/node_modules/.installed
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
 	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
 
-.PHONY: help install run test check endure format web bench lock clean static page-check chromium services
+.PHONY: help install run test check endure format web bench lock clean static page-check chromium services promtool
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,19 +30,21 @@ install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
 run: install ## Start Prosa with its own model and print its address (data in ./data)
 	@exec $(BIN)/prosa serve
 
-# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone. The tier of real processes
-# mostly waits, the others mostly compute: side by side they take the time of the longer one.
+# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone. Tests of real processes
+# mostly wait, the others mostly compute: in two lanes, side by side, they take about half the time.
 TIERS := tests/unit tests/contract tests/http tests/model tests/browser
+SECOND := $(wildcard $(addprefix tests/system/test_,$(addsuffix .py,chaos docs local_model logs_unread nodes observed starting up)))
 
-test: install $(DEV_STAMP) static page-check chromium services ## Prove everything: checks, every tier of tests, the page in a browser
+test: install $(DEV_STAMP) static page-check chromium services promtool ## Prove everything: checks, every tier of tests, the page in a browser
 	@mkdir -p test-results
-	@$(BIN)/python -m tools.services $(BIN)/pytest $(TIERS) > test-results/tiers.log 2>&1 & tiers=$$!; \
-		trap "kill $$tiers" INT TERM; \
-		echo "Beside this run: $(TIERS), in test-results/tiers.log"; \
-		result=0; $(BIN)/pytest tests/system --durations 15 || result=$$?; \
-		wait $$tiers || result=$$?; cat test-results/tiers.log; exit $$result
+	@{ result=0; $(BIN)/python -m tools.services $(BIN)/pytest $(TIERS) || result=$$?; \
+		$(BIN)/pytest $(SECOND) --durations 10 || result=$$?; exit $$result; } > test-results/second.log 2>&1 & second=$$!; \
+		trap "pkill -TERM -P $$second" INT TERM; \
+		echo "Beside this run, in test-results/second.log: $(TIERS) $(SECOND)"; \
+		result=0; $(BIN)/pytest tests/system $(SECOND:%=--ignore %) --durations 15 || result=$$?; \
+		wait $$second || result=$$?; cat test-results/second.log; exit $$result
 
-check: static page-check ## Format, lint, types, imports, unit and contract tests (under 60 s)
+check: static page-check promtool ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
 
 # Each row of the failure table so often in a row, with every process real. TIMES=2 for a quick look.
@@ -92,6 +94,16 @@ services:
 		{ [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql rabbitmq-server; } || \
 		{ echo "The tests need PostgreSQL and RabbitMQ. Install them: sudo apt-get install postgresql rabbitmq-server" >&2; exit 1; }
+
+# Prometheus with its promtool, and two exporters. What a package starts by itself is stopped again, unless it was here.
+WATCHERS := prometheus prometheus-node-exporter prometheus-postgres-exporter
+promtool:
+	@missing=; for one in $(WATCHERS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
+		[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq \
+		--no-install-recommends $$missing && \
+		{ [ ! -d /run/systemd/system ] || systemctl disable --quiet --now $$missing; }; } || \
+		{ echo "The tests need what this installs: sudo apt-get install$$missing" >&2; exit 1; }
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

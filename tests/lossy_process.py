@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from prosa import bootstrap, cli, settings
 from prosa.bootstrap import distributed
 from prosa.core.events import Mail, StopAsked
-from prosa.ports import Bus, Metrics
+from prosa.ports import Broker, Metrics
 from prosa.settings import Settings
 from prosa.testing import LossyBus
 
@@ -20,7 +20,7 @@ from prosa.testing import LossyBus
 class Losing(LossyBus):
     """Obeys the signals."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Broker) -> None:
         super().__init__(bus)
         self._nudgeless = False
         loop = asyncio.get_running_loop()
@@ -37,7 +37,7 @@ class Losing(LossyBus):
 
 
 @asynccontextmanager
-async def losing(found: Settings, metrics: Metrics, name: str) -> AsyncIterator[Bus]:
+async def losing(found: Settings, metrics: Metrics, name: str) -> AsyncIterator[Broker]:
     async with distributed.broker(found, metrics, name) as bus:
         yield Losing(bus)
 

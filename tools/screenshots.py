@@ -43,11 +43,11 @@ async def _photograph(browser: Browser, base: str) -> None:
     await _ask(tab, PORTUGUESE)
     await tab.at("new-chat").click()
     await _ask(tab, *ENGLISH)
-    await _shoot(tab, "chat-light")
+    await shoot(tab, "chat-light")
     await tab.page.emulate_media(color_scheme="dark")
     await tab.at("new-chat").click()
     await expect(text_of(await tab.ask(LIST))).to_have_text(re.compile(r".{50}", re.DOTALL))
-    await _shoot(tab, "chat-dark")
+    await shoot(tab, "chat-dark")
     await tab.page.emulate_media(color_scheme="light")
     await tab.at("settings").click()
     await tab.at("language").select_option("pt")
@@ -55,7 +55,7 @@ async def _photograph(browser: Browser, base: str) -> None:
     await tab.at("chat-link").filter(has_text=PORTUGUESE).click()
     await expect(tab.replies).to_have_count(1)
     await tab.page.set_viewport_size(PHONE)
-    await _shoot(tab, "chat-phone-pt")
+    await shoot(tab, "chat-phone-pt")
     visitor.verify()
 
 
@@ -65,7 +65,7 @@ async def _ask(tab: Tab, *questions: str) -> None:
         await expect(reply).to_have_attribute("data-state", "done", timeout=60_000)
 
 
-async def _shoot(tab: Tab, name: str) -> None:
+async def shoot(tab: Tab, name: str) -> None:
     """Writes a picture; fails where it is too big for a README."""
     await tab.page.mouse.move(0, 0)
     path = IMAGES / f"{name}.png"

@@ -20,6 +20,7 @@ MEANING: Final = {
     "engine": "openai, local or scripted",
     "base_url": "begins with http:// or https://, such as http://127.0.0.1:11434/v1",
     "broker_url": "begins with amqp:// or amqps://",
+    "otlp_endpoint": "begins with http:// or https://, such as http://127.0.0.1:4318",
 }
 """What a setting takes, for a person, where the check itself could only show its pattern."""
 

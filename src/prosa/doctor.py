@@ -16,6 +16,7 @@ import msgspec
 from prosa import bootstrap
 from prosa.adapters.folder import LOCK
 from prosa.core.errors import ProsaError
+from prosa.core.exposure import is_loopback
 from prosa.ports import Engine
 from prosa.redaction import hidden
 from prosa.settings import Settings
@@ -49,6 +50,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield folder(settings.data_dir)
     yield await _database(settings)
     yield await _broker(settings)
+    yield metrics(settings)
+    if settings.otlp_endpoint is not None:
+        yield await _traces(settings, settings.otlp_endpoint)
     async for finding in _models(settings):
         yield finding
     yield await port(settings.host, settings.port, None if settings.broker_url else settings.data_dir)
@@ -70,6 +74,27 @@ def folder(path: Path) -> Finding:
         return Finding("data folder", Verdict.DOUBTFUL, f"{path}: only {free // 1024**2} MB are free. Make room.")
     made = "" if there == path else " (made at the first start)"
     return Finding("data folder", Verdict.GOOD, f"{path}{made}: {free // 1024**2} MB are free.")
+
+
+def metrics(settings: Settings) -> Finding:
+    """Who is shown ``/metrics``: people who are served must not be."""
+    host, number, token = settings.metrics_host, settings.metrics_port, settings.metrics_token is not None
+    if not settings.metrics:
+        return Finding("metrics", Verdict.GOOD, "Off (PROSA_METRICS): nothing is measured, and no alert can fire.")
+    place = (
+        "at each process's own address" if number is None else f"at http://{host}:{number}, a worker's at its probes"
+    )
+    if token:
+        return Finding("metrics", Verdict.GOOD, f"Shown {place}, to whoever brings the token (PROSA_METRICS_TOKEN).")
+    if number is not None and not is_loopback(host):
+        way = "Set PROSA_METRICS_TOKEN, or let only Prometheus reach it."
+        return Finding("metrics", Verdict.DOUBTFUL, f"Shown {place}, to whoever reaches that port. {way}")
+    if number is None and settings.secure_cookies == "on":
+        way = "Set PROSA_METRICS_PORT or PROSA_METRICS_TOKEN."
+        why = "to programs on this machine, and a proxy on it that adds no header looks like one"
+        return Finding("metrics", Verdict.DOUBTFUL, f"Shown {place}, {why}. {way}")
+    other = "For a Prometheus elsewhere set PROSA_METRICS_TOKEN."
+    return Finding("metrics", Verdict.GOOD, f"Shown {place}, to programs on this machine alone. {other}")
 
 
 async def port(host: str, number: int, data: Path | None) -> Finding:
@@ -147,6 +172,16 @@ async def _broker(settings: Settings) -> Finding:
     except ProsaError as error:
         return Finding("broker", Verdict.BAD, error.message)
     return await _checked("broker", bootstrap.broker_check(settings))
+
+
+async def _traces(settings: Settings, endpoint: str) -> Finding:
+    """A receiver that is away is no failure: answers do not wait for it."""
+    try:
+        return Finding("traces", Verdict.GOOD, hidden(await bootstrap.traces_check(settings, endpoint)))
+    except ProsaError as error:
+        return Finding("traces", Verdict.BAD, error.message)
+    except OSError as error:
+        return Finding("traces", Verdict.DOUBTFUL, hidden(str(error)))
 
 
 async def _models(settings: Settings) -> AsyncIterator[Finding]:

@@ -16,10 +16,12 @@ from prosa.core.chat import Chat, History, Message, Page
 from prosa.core.classic import Opened
 from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.core.model import Chunk, Prompt
+from prosa.core.operations import Detail, Duty, Listing, Process, Standing, Wanted
 from prosa.core.policy import Limits
 from prosa.core.relay import Place, Row
 from prosa.core.run import Claimant, End, RunState
-from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
+from prosa.core.trace import Span
+from prosa.core.work import Ask, Census, Committed, Held, Receipt, Save, Saved, Stopped
 
 
 class Clock(Protocol):
@@ -129,6 +131,18 @@ class Bus(Protocol):
         ...
 
 
+class DeadLetters(Protocol):
+    """What the bus has put aside, of all pools."""
+
+    async def dead_letters(self) -> int | None:
+        """How many; None while the broker cannot say."""
+        ...
+
+
+class Broker(Bus, DeadLetters, Protocol):
+    """What a process has of its broker."""
+
+
 class Runs(Protocol):
     """The life of a run, from accept to its one end (L1–L3, L5, L9, L10)."""
 
@@ -139,12 +153,13 @@ class Runs(Protocol):
 
     async def claim(
         self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
-    ) -> Held | None:
+    ) -> Held | Row | None:
         """Take a queued run, or a running one whose worker's heartbeat is over, or one that this claim has already.
 
         ``continues`` are the models that can go on from saved text; for another the saved text is cleared in the
         same update, so that no reader takes it for a part of the new attempt (L4). A takeover counts a crash
-        (policy.crashed). None: there is nothing to take: it ended, another has it, or it crashed too often and ended.
+        (policy.crashed). None: there is nothing to take: it ended, or another has it. A Row: it crashed too often, and
+        this call ended it.
         """
         ...
 
@@ -152,25 +167,32 @@ class Runs(Protocol):
         """Append the new text of all runs of a worker in one statement. A run without a Saved is lost: stop it (L3)."""
         ...
 
-    async def finish(self, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
-        """Fenced: the final reply, the end, and the promotion of the user's oldest waiting runs that may go."""
+    async def finish(
+        self, claimant: Claimant, text: str, end: End, limits: Limits, *, spoke: float | None = None
+    ) -> Committed:
+        """Fenced: the final reply, the end, and the promotion of the user's oldest waiting runs that may go.
+        ``spoke``: so many seconds ago the attempt's first text came."""
         ...
 
     async def release(self, claimant: Claimant, text: str) -> bool:
         """Give a run back to its queue with all the text that was sent; no crash is counted. False: no longer owned."""
         ...
 
-    async def stop(self, user: UUID, run: UUID, limits: Limits) -> tuple[Row, tuple[Job, ...]]:
+    async def stop(self, user: UUID, run: UUID, limits: Limits) -> Stopped:
         """End a waiting or queued run at once; record the wish on a running one; change nothing on one that is over.
-        Returns the run as it is now and the runs that were promoted. Raises NotFound."""
+        Raises NotFound."""
         ...
 
 
 class Sweeps(Protocol):
     """Upkeep by every worker, safe to run by many at once: each call locks what it changes and skips what is locked."""
 
-    async def heartbeat(self, worker: str, *, slots: int, draining: bool, alone: bool = False) -> None:
-        """``alone``: no other worker exists. The time in which nobody's heart beat (a closed lid, a process that was
+    async def heartbeat(
+        self, worker: str, *, slots: int, draining: bool, alone: bool = False, duty: Duty | None = None
+    ) -> bool:
+        """True: an administrator wants this worker to drain. ``duty`` is what it tells of itself beside.
+
+        ``alone``: no other worker exists. The time in which nobody's heart beat (a closed lid, a process that was
         off) is then no run's time: deadlines move by it; and the first beat of a worker forgets all dispatches."""
         ...
 
@@ -193,7 +215,7 @@ class Sweeps(Protocol):
         ...
 
     async def prune(self, before_seconds: float) -> None:
-        """Forget workers silent for so long, and sign-ins that expired."""
+        """Forget workers and gateways silent for so long, and sign-ins that expired."""
         ...
 
 
@@ -217,7 +239,36 @@ class Reads(Protocol):
         ...
 
     async def counts(self) -> Mapping[RunState, int]:
-        """Runs without an end by state, for metrics and readiness: also proves that the store answers."""
+        """Runs without an end by state: also proves that the store answers."""
+        ...
+
+    async def census(self, lease_seconds: float) -> Census:
+        """For metrics, in one cheap statement. ``lease_seconds``: after a longer silence a worker is not alive."""
+        ...
+
+
+class Operations(Protocol):
+    """What administrators see and do. No call costs more where there are more runs, and none reads what was said."""
+
+    async def standing(self, pools: Collection[str]) -> Standing:
+        """Processes, queues and rates, of these pools and of all that workers serve; huge counts stop at a bound."""
+        ...
+
+    async def listing(self, wanted: Wanted, cursor: str | None, limit: int) -> Listing:
+        """Newest first. A page looks at a bounded number of runs: it may be short, or empty, with more behind it.
+        Raises BadRequest for a cursor that no page gave out."""
+        ...
+
+    async def detail(self, run: UUID) -> Detail:
+        """Anybody's. Raises NotFound."""
+        ...
+
+    async def drain(self, worker: str) -> None:
+        """The worker learns of it at its next heartbeat. Raises NotFound, also for one that has fallen silent."""
+        ...
+
+    async def announce(self, gateway: Process, *, sockets: int, watched: int, draining: bool) -> None:
+        """The gateway lives. Not synced."""
         ...
 
 
@@ -225,7 +276,11 @@ class Chats(Protocol):
     """A user's chats. What is not the user's is NotFound (L11)."""
 
     async def page(self, user: UUID, cursor: str | None, limit: int) -> Page: ...
-    async def chat(self, user: UUID, chat: UUID) -> Chat: ...
+
+    async def known(self, owned: Sequence[tuple[UUID, UUID]]) -> Sequence[tuple[UUID, Chat]]:
+        """Of pairs of a user and a chat, those where the chat is the user's, in one statement."""
+        ...
+
     async def history(self, user: UUID, chat: UUID, cursor: str | None, limit: int) -> History: ...
     async def message(self, user: UUID, chat: UUID, message: UUID) -> Message: ...
     async def rename(self, user: UUID, chat: UUID, title: str) -> Chat: ...
@@ -285,14 +340,22 @@ class SignIns(Protocol):
         ...
 
 
-# ── what shows how it goes ───────────────────────────────────────────────────────────────────────────────────
-
-
 class Metrics(Protocol):
     """Counters and timings; names are Prometheus names without their prefix ``prosa_``. Never raises, never waits."""
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None: ...
-
     def observe(self, name: str, value: float, **labels: str) -> None: ...
-
     def gauge(self, name: str, value: float, **labels: str) -> None: ...
+
+
+class Traces(Protocol):
+    """Spans of runs, each given once, when it is over. Never raises, never waits: what finds no room is dropped and
+    counted."""
+
+    def wants(self, run: UUID, *, telling: bool = False) -> bool:
+        """Whether anybody wants a span of this run: ask before making one. Where very many come, only those of a share
+        of the runs are wanted, the same runs in every process; and those that are ``telling``: of a failure, or of a
+        further attempt."""
+        ...
+
+    def add(self, span: Span) -> None: ...

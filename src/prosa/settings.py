@@ -28,6 +28,7 @@ from prosa.catalog import BUILT_IN, ModelSettings, Name, Seconds, full_path
 from prosa.configfile import MEANING, ConfigFile
 from prosa.core.errors import BadConfig
 from prosa.core.policy import Limits
+from prosa.fields import hard_to_guess, with_driver, with_port
 from prosa.redaction import HIDDEN, hidden
 
 PREFIX: Final = "PROSA_"
@@ -36,7 +37,7 @@ CONFIG_NAME: Final = "prosa.toml"
 OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PROSA_TOKEN", "PROSA_URL"})
 """Variables with our prefix that are no settings of a server: the last two are read by ``prosa chat``."""
 
-SECRET: Final = frozenset({"metrics_token"})
+SECRET: Final = frozenset({"metrics_token", "otlp_headers"})
 
 
 def _split(value: object) -> object:
@@ -45,16 +46,6 @@ def _split(value: object) -> object:
 
 def _in_data_dir(data: dict[str, Any]) -> str:
     return f"sqlite:///{data['data_dir']}/prosa.db"
-
-
-def _with_driver(url: str) -> str:
-    """The URL with our driver in it; a database of another make is refused."""
-    scheme, separator, rest = url.partition("://")
-    makes = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite"}
-    kind, _, _given = scheme.partition("+")
-    if not separator or kind not in makes:
-        raise PydanticCustomError("database", "a database's address begins with postgresql:// or sqlite://")
-    return f"{makes[kind]}://{rest}"
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -76,7 +67,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     data_dir: Annotated[Path, AfterValidator(full_path)] = Path("data")
     """By default the folder ``data`` where the command is run: all commands of a checkout find the same one."""
-    database_url: Annotated[str, AfterValidator(_with_driver)] = Field(default_factory=_in_data_dir)
+    database_url: Annotated[str, AfterValidator(with_driver)] = Field(default_factory=_in_data_dir)
     broker_url: Annotated[str, Field(pattern=r"^amqps?://")] | None = None
     """None: the broker is inside the process."""
     classic_socket: bool = False
@@ -112,7 +103,19 @@ class Settings(BaseSettings):
     origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     """Web origins besides our own whose pages may sign in."""
     secure_cookies: Literal["auto", "on", "off"] = "auto"
-    metrics_token: SecretStr | None = None
+    metrics: bool = True
+    """Measure, and show it to operators; false: nothing is counted and there is no ``/metrics``."""
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Where a gateway shows its metrics; None: at its own address."""
+    metrics_host: str = "127.0.0.1"
+    metrics_token: Annotated[SecretStr, AfterValidator(hard_to_guess)] | None = None
+    """Without one, only programs on the same machine are shown the metrics, or who reaches their own port."""
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]"), AfterValidator(with_port)] | None = None
+    """Where spans of runs are sent; None: nowhere, and none are made."""
+    otlp_spans: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """How many a second each process makes; where more would come, a share of the runs is traced."""
+    otlp_headers: SecretStr | None = None
+    """What the receiver asks for, ``name=value`` with commas between: mostly a key."""
     log_format: Literal["pretty", "json"] = "pretty"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -149,6 +152,13 @@ class Settings(BaseSettings):
             if name not in known:
                 raise PydanticCustomError("pool", "{what}", {"what": f"no model is in the pool {name!r}{_list(known)}"})
         return pools
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _of_its_own(cls, port: int | None, info: ValidationInfo) -> int | None:
+        if port and port == info.data.get("port"):
+            raise PydanticCustomError("port", "the setting port has this one too: give the metrics another")
+        return port
 
     @property
     def catalog(self) -> tuple[ModelSettings, ...]:

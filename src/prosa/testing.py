@@ -14,8 +14,9 @@ from prosa.core.events import BulletinNotice, Job, Mail
 from prosa.core.policy import Limits
 from prosa.core.relay import Row
 from prosa.core.run import Claimant, End
-from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
-from prosa.ports import Bus, Deliveries, Runs
+from prosa.core.trace import Span
+from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved, Stopped
+from prosa.ports import Broker, Deliveries, Runs
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class ManualClock:
 class LossyBus:
     """A bus that loses what it may lose: all mail while ``deaf``, all jobs while ``idle``."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Broker) -> None:
         self._bus = bus
         self.deaf = False
         self.idle = False
@@ -93,6 +94,9 @@ class LossyBus:
 
     async def backlog(self, pool: str) -> int | None:
         return await self._bus.backlog(pool)
+
+    async def dead_letters(self) -> int | None:
+        return await self._bus.dead_letters()
 
     def inbox(self, name: str, *, bulletins: bool) -> AbstractAsyncContextManager[AsyncIterator[Mail]]:
         return self._bus.inbox(name, bulletins=bulletins)
@@ -124,7 +128,7 @@ class FaultyRuns:
 
     async def claim(
         self, claimant: Claimant, *, lease_seconds: float, continues: Collection[str], limits: Limits
-    ) -> Held | None:
+    ) -> Held | Row | None:
         claim = self._runs.claim(claimant, lease_seconds=lease_seconds, continues=continues, limits=limits)
         held = await self._faulty(claim)
         await self.slow_claims.wait()
@@ -135,13 +139,15 @@ class FaultyRuns:
             raise _away()
         return await self._runs.checkpoint(worker, saves)
 
-    async def finish(self, claimant: Claimant, text: str, end: End, limits: Limits) -> Committed:
-        return await self._faulty(self._runs.finish(claimant, text, end, limits))
+    async def finish(
+        self, claimant: Claimant, text: str, end: End, limits: Limits, *, spoke: float | None = None
+    ) -> Committed:
+        return await self._faulty(self._runs.finish(claimant, text, end, limits, spoke=spoke))
 
     async def release(self, claimant: Claimant, text: str) -> bool:
         return await self._faulty(self._runs.release(claimant, text))
 
-    async def stop(self, user: UUID, run: UUID, limits: Limits) -> tuple[Row, tuple[Job, ...]]:
+    async def stop(self, user: UUID, run: UUID, limits: Limits) -> Stopped:
         return await self._faulty(self._runs.stop(user, run, limits))
 
     async def _faulty(self, call: Coroutine[object, object, T]) -> T:
@@ -157,6 +163,19 @@ class FaultyRuns:
 
 def _away() -> StoreUnavailable:
     return StoreUnavailable("The store is away, as this test asks.")
+
+
+class KeptTraces:
+    """Traces that a test reads: every span, in the order in which they were given."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def wants(self, run: UUID, *, telling: bool = False) -> bool:
+        return True
+
+    def add(self, span: Span) -> None:
+        self.spans.append(span)
 
 
 async def settle() -> None:

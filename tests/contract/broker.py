@@ -26,17 +26,21 @@ T = TypeVar("T")
 
 
 class Tally:
-    """Metrics that remember what was counted, by name and labels."""
+    """Metrics that remember what was counted, timed and shown, by name and labels."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.gauges: dict[str, float] = {}
+        self.times: Counter[str] = Counter()
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         self.counts[" ".join((name, *labels.values()))] += int(amount)
 
-    def observe(self, name: str, value: float, **labels: str) -> None: ...
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        self.times[" ".join((name, *labels.values()))] += 1
 
-    def gauge(self, name: str, value: float, **labels: str) -> None: ...
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self.gauges[" ".join((name, *labels.values()))] = value
 
     @property
     def dropped(self) -> int:

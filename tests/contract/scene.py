@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from prosa.adapters.sql.store import Store
 from prosa.core.policy import Limits
+from prosa.core.relay import Row
 from prosa.core.run import Claimant, End, Finish, RunState, Usage
 from prosa.core.work import Ask, Committed, Held, Receipt, Save, Saved
 
@@ -73,6 +74,13 @@ class Scene:
     async def claim(
         self, claimant: Claimant, *, lease: float = LEASE, continues: tuple[str, ...] = (MODEL,)
     ) -> Held | None:
+        """What is held now. Whether a run was ended instead, its row tells."""
+        found = await self.attempt(claimant, lease=lease, continues=continues)
+        return found if isinstance(found, Held) else None
+
+    async def attempt(
+        self, claimant: Claimant, *, lease: float = LEASE, continues: tuple[str, ...] = (MODEL,)
+    ) -> Held | Row | None:
         return await self.store.runs.claim(claimant, lease_seconds=lease, continues=continues, limits=self.limits)
 
     async def hold(self, run: UUID, worker: str = "wk-1", *, lease: float = LEASE) -> Claimant:
@@ -81,12 +89,16 @@ class Scene:
         assert await self.claim(claimant, lease=lease) is not None
         return claimant
 
-    async def save(self, claimant: Claimant, text: str, at: int = 0, *, whole: bool = False) -> list[Saved]:
-        save = Save(claimant.run, claimant.claim, at, text, whole)
+    async def save(
+        self, claimant: Claimant, text: str, at: int = 0, *, whole: bool = False, spoke: float | None = None
+    ) -> list[Saved]:
+        save = Save(claimant.run, claimant.claim, at, text, whole, spoke)
         return list(await self.store.runs.checkpoint(claimant.worker, [save]))
 
-    async def finish(self, claimant: Claimant, text: str = "Fine.", end: End = DONE) -> Committed:
-        return await self.store.runs.finish(claimant, text, end, self.limits)
+    async def finish(
+        self, claimant: Claimant, text: str = "Fine.", end: End = DONE, *, spoke: float | None = None
+    ) -> Committed:
+        return await self.store.runs.finish(claimant, text, end, self.limits, spoke=spoke)
 
     async def answer(self, run: UUID, text: str = "Fine.") -> Committed:
         """Claim and finish."""

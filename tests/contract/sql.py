@@ -8,6 +8,7 @@ from prosa.adapters.sql.opening import open_database
 
 SILENCE = "UPDATE workers SET alive_at = '2001-01-01T00:00:00.000Z'"
 """All workers' last heartbeats were long ago."""
+LONG_QUEUED = "UPDATE runs SET queued_at = '2001-01-01T00:00:00.000Z' WHERE state = 'queued'"
 
 
 async def raw(url: str, statement: str) -> Sequence[tuple[object, ...]]:

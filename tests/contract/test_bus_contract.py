@@ -15,8 +15,8 @@ from prosa.adapters import memory_bus
 from prosa.adapters.rabbitmq_bus import RabbitBus
 from prosa.core import events
 from prosa.core.events import Bulletin, Gone, Job, Mail, Over, StopAsked
-from prosa.ports import Bus, Delivery
-from tests.contract.broker import Tally, backlog_is, until
+from prosa.ports import Broker, Bus, Delivery
+from tests.contract.broker import Tally, backlog_is, eventually, until
 
 NOTHING_SECONDS = 0.2
 """How long nothing must come before it counts as nothing."""
@@ -158,11 +158,25 @@ async def test_an_acked_job_never_comes_again(bus: Bus, pool: str) -> None:
     assert await bus.backlog(pool) == 0
 
 
-async def test_a_rejected_job_never_comes_again(bus: Bus, pool: str) -> None:
+async def test_what_was_rejected_is_there_to_be_counted(bus: Broker, pool: str) -> None:
+    wanted: int | None = (await bus.dead_letters() or 0) + 2
+    async with bus.jobs(pool, 1) as deliveries:
+        for _ in range(2):
+            bus.dispatch(job(pool))
+            await (await soon(deliveries)).reject()
+    await eventually(bus.dead_letters, wanted)
+
+
+async def test_a_rejected_job_never_comes_again_and_is_counted_among_the_dead(
+    bus: Bus, pool: str, tally: Tally
+) -> None:
     bus.dispatch(job(pool))
     async with bus.jobs(pool, 1) as deliveries:
-        await (await soon(deliveries)).reject()
+        delivery = await soon(deliveries)
+        await delivery.reject()
+        await delivery.reject()
         await nothing(deliveries)
+    assert tally.counts["dead_letters_total rejected"] == 1
     async with bus.jobs(pool, 1) as deliveries:
         await nothing(deliveries)
     assert await bus.backlog(pool) == 0

@@ -126,6 +126,7 @@ async def test_jobs_dispatched_while_the_broker_is_away_arrive_after(
         bus.dispatch(job)
     await until(lambda: not bus.connected)
     assert await bus.backlog(pool) is None
+    assert await bus.dead_letters() is None
     proxy.pass_through()
     async with peer.jobs(pool, len(jobs)) as deliveries:
         assert [(await soon(deliveries)).job for _ in jobs] == jobs
@@ -291,6 +292,19 @@ async def test_a_wiped_broker_comes_back_wholly(pool: str) -> None:
 
 
 # ── how it is said ──
+
+
+async def test_the_broker_shows_as_connected_while_both_connections_stand_and_confirms_are_timed(
+    bus: RabbitBus, proxy: FaultProxy, pool: str, tally: Tally
+) -> None:
+    await until(lambda: tally.gauges["bus_connected"] == 1)
+    bus.dispatch(Job(uuid4(), pool))
+    await until(lambda: tally.times["bus_confirm_seconds"] == 1)
+    proxy.cut()
+    await until(lambda: tally.gauges["bus_connected"] == 0)
+    proxy.pass_through()
+    await until(lambda: tally.gauges["bus_connected"] == 1)
+    assert bus.connected
 
 
 async def test_a_bus_opens_without_a_broker_and_says_once_that_it_is_away_and_once_that_it_is_back(

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from prosa.adapters.sql.accept import Wish, accept
+from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.store import open_store
 from prosa.core.chat import Role
 from prosa.core.errors import IdConflict, NotEnded, NotFound, TooManyWaiting
@@ -37,7 +39,7 @@ async def test_an_accepted_message_is_there_for_another_process(scene: Scene) ->
 async def test_an_unknown_chat_is_created_with_the_beginning_of_the_text_as_its_title(scene: Scene) -> None:
     receipt = await scene.send(text="  What is\n\na fence?  " + "x" * 100)
     assert receipt.created
-    chat = await scene.store.chats.chat(scene.user, receipt.row.chat)
+    [(_, chat)] = await scene.store.chats.known([(scene.user, receipt.row.chat)])
     assert chat.title == ("What is a fence? " + "x" * 100)[:60]
     assert not (await scene.send(chat.id)).created
 
@@ -139,6 +141,18 @@ async def test_messages_of_a_chat_wait_for_each_other_in_order(scene: Scene) -> 
     for this, following in pairwise(receipts):
         committed = await scene.answer(this.row.run)
         assert [job.run for job in committed.promoted] == [following.row.run]
+
+
+async def test_who_is_accepted_is_told_the_place_in_line_that_a_question_for_it_would_tell(scene: Scene) -> None:
+    receipts = [await scene.send(), await scene.send(user=await scene.person())]
+    wishes = [Wish(scene.ask(user=await scene.person()), scene.limits) for _ in range(3)]
+    async with open_database(scene.url) as database:
+        together = await database.write(lambda tx: accept(tx, wishes))
+    receipts += [one for one in together if isinstance(one, Receipt)]
+    receipts += [await scene.send(receipts[0].row.chat) for _ in range(2)]
+    places = {one.run: one.position for one in await scene.store.reads.places([one.row.run for one in receipts])}
+    assert sorted(places.values()) == [1, 2, 3, 4, 5, 6, 7]
+    assert {one.row.run: one.position for one in receipts} == places
 
 
 async def test_a_user_has_n_runs_at_once_and_fifty_that_wait(scene: Scene) -> None:

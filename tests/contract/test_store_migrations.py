@@ -1,8 +1,11 @@
 """Migrations: up, down and up again, and what they make is what the tables say."""
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -15,6 +18,7 @@ from prosa.adapters.sql.tables import metadata
 from prosa.core.errors import SchemaOutdated
 from tests.contract.sql import raw
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 SHAPE = {
     "sqlite": "SELECT type, name, sql FROM sqlite_master WHERE tbl_name <> 'alembic_version' ORDER BY type, name",
     "postgresql": """
@@ -62,6 +66,29 @@ async def test_migrations_make_what_the_tables_say(empty_url: str, backend: str)
     assert len(migrated) > 20
 
 
+async def test_indexes_that_were_made_before_without_keeping_anybody_from_writing_are_those_of_the_migration(
+    empty_url: str, backend: str
+) -> None:
+    """The statements are those that the operators' page shows; SQLite has one writer, who waits."""
+    await migrate(empty_url)
+    migrated = await _shape(empty_url, backend)
+    await downgrade(empty_url)
+    await migrate(empty_url, "0002")
+    if backend == "postgresql":
+        statements = re.findall(r"^CREATE INDEX CONCURRENTLY .*;$", OPERATIONS.read_text("utf-8"), re.MULTILINE)
+        assert len(statements) == 4
+        connection = await asyncpg.connect(empty_url.replace("+asyncpg", ""))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+        made = {row[1] for row in await _shape(empty_url, backend)}
+        assert made >= {"ix_runs_user", "ix_runs_code", "ix_runs_broken", "ix_runs_failed"}
+    await migrate(empty_url)
+    assert await _shape(empty_url, backend) == migrated
+
+
 async def test_a_store_without_its_schema_says_what_to_do(empty_url: str) -> None:
     async with open_store(empty_url) as store:
         with pytest.raises(SchemaOutdated, match="prosa migrate"):
@@ -69,9 +96,23 @@ async def test_a_store_without_its_schema_says_what_to_do(empty_url: str) -> Non
 
 
 async def _shape(url: str, backend: str) -> list[tuple[object, ...]]:
-    """Everything there is. The lines of SQLite's CREATE TABLE in order: constraints have none of their own."""
+    """Everything there is. The parts of SQLite's CREATE TABLE in order: what was added later stands behind."""
     found = await raw(url, SHAPE[backend])
-    return [(*names, sorted(line.strip(" \t,") for line in str(what).splitlines())) for *names, what in found]
+    return [(*names, sorted(_parts(str(what)))) for *names, what in found]
+
+
+def _parts(statement: str) -> Iterator[str]:
+    """What a statement's outer commas and brackets part, each without its line breaks."""
+    depth, part = 0, ""
+    for character in statement:
+        depth += (character == "(") - (character == ")")
+        outer = (character == "," and depth <= 1) or (character == "(" and depth == 1) or depth < 0
+        if outer or (character == ")" and depth == 0):
+            yield " ".join(part.split())
+            part = ""
+        else:
+            part += character
+    yield " ".join(part.split())
 
 
 async def _difference(url: str) -> Sequence[object]:

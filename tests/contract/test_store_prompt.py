@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 from prosa.adapters.sql import branch
 from prosa.core.run import Claimant
+from prosa.core.work import Held
 from tests.contract.scene import DONE, LIMITS, Scene
 
 
@@ -18,7 +19,7 @@ async def _prompt(scene: Scene, chat: UUID) -> list[str]:
     receipt = await scene.store.runs.accept(scene.ask(chat, "now?"), LIMITS)
     claimant = Claimant(receipt.row.run, "wk-1", next(scene.claims))
     held = await scene.store.runs.claim(claimant, lease_seconds=3, continues=(), limits=LIMITS)
-    assert held is not None
+    assert isinstance(held, Held)
     return [turn.text for turn in held.turns]
 
 

@@ -1,6 +1,6 @@
 """What gateways read: rows, places, chats and their history; nothing of others (L5, L6, L11)."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +9,8 @@ from prosa.core.chat import Role
 from prosa.core.errors import BadRequest, NotFound
 from prosa.core.policy import Limits
 from prosa.core.run import RunState
-from tests.contract.scene import MODEL, Scene
+from tests.contract.scene import LEASE, MODEL, Scene
+from tests.contract.sql import LONG_QUEUED, SILENCE, raw
 
 
 async def test_rows_are_those_that_exist_with_the_text_saved_so_far(scene: Scene) -> None:
@@ -47,6 +48,38 @@ async def test_counts_are_of_runs_without_an_end(scene: Scene) -> None:
     await scene.hold(runs[0])
     counts = await scene.store.reads.counts()
     assert counts == {RunState.WAITING: 2, RunState.QUEUED: 1, RunState.RUNNING: 1}
+
+
+async def test_the_census_tells_states_ages_and_workers(scene: Scene) -> None:
+    empty = await scene.store.reads.census(LEASE)
+    assert set(empty.runs.values()) | set(empty.oldest_seconds.values()) | set(empty.workers.values()) == {0}
+    scene.limits = Limits(user_runs=2)
+    runs = [(await scene.send()).row.run for _ in range(4)]
+    await scene.hold(runs[0])
+    for name, draining in (("wk-1", False), ("wk-2", False), ("wk-3", True), ("wk-lost", False), ("wk-left", True)):
+        await scene.store.sweeps.heartbeat(name, slots=1, draining=draining)
+    before = (await scene.store.operations.standing([])).now.astimezone(UTC) - timedelta(minutes=1)
+    minute = f"UPDATE workers SET alive_at = '{before:%Y-%m-%dT%H:%M:%S}.000Z'"  # noqa: S608 — names of this test
+    await raw(scene.url, f"{minute} WHERE name IN ('wk-lost', 'wk-left')")
+    await raw(scene.url, LONG_QUEUED)
+    census = await scene.store.reads.census(LEASE)
+    assert census.runs == {RunState.WAITING: 2, RunState.QUEUED: 1, RunState.RUNNING: 1}
+    # A worker that was told to end and has ended is missed by nobody.
+    assert census.workers == {"alive": 2, "draining": 1, "silent": 1}
+    # Nor is one for ever that vanished.
+    await raw(scene.url, f"{SILENCE} WHERE name = 'wk-lost'")
+    assert (await scene.store.reads.census(LEASE)).workers == {"alive": 2, "draining": 1, "silent": 0}
+    oldest = census.oldest_seconds
+    assert oldest[RunState.QUEUED] > 20 * 365 * 86_400
+    assert 0 <= oldest[RunState.RUNNING] <= oldest[RunState.WAITING] < 60
+
+
+async def test_a_claim_tells_how_long_its_run_was_queued(scene: Scene) -> None:
+    run = (await scene.send()).row.run
+    await raw(scene.url, LONG_QUEUED)
+    held = await scene.claim(scene.claimant(run))
+    assert held is not None
+    assert held.queued_seconds > 20 * 365 * 86_400
 
 
 async def test_places_count_the_pool_and_then_ones_own_that_wait(scene: Scene) -> None:
@@ -141,10 +174,19 @@ async def test_a_cursor_that_no_page_gave_out_is_refused(scene: Scene, cursor: s
 
 async def test_a_chat_is_renamed_without_moving(scene: Scene) -> None:
     chat = (await scene.send()).row.chat
-    before = await scene.store.chats.chat(scene.user, chat)
+    [(_, before)] = await scene.store.chats.known([(scene.user, chat)])
     renamed = await scene.store.chats.rename(scene.user, chat, "Fences 🌍")
     assert (renamed.title, renamed.updated_at) == ("Fences 🌍", before.updated_at)
-    assert await scene.store.chats.chat(scene.user, chat) == renamed
+    assert list(await scene.store.chats.known([(scene.user, chat)])) == [(scene.user, renamed)]
+
+
+async def test_of_many_chats_those_are_known_that_belong_to_the_user_they_are_asked_for(scene: Scene) -> None:
+    mine, hidden = (await scene.send()).row.chat, (await scene.send()).row.chat
+    stranger = await scene.person()
+    await scene.store.chats.delete(scene.user, hidden)
+    asked = [(scene.user, mine), (stranger, mine), (scene.user, hidden), (scene.user, uuid4())]
+    assert [(user, chat.id) for user, chat in await scene.store.chats.known(asked)] == [(scene.user, mine)]
+    assert list(await scene.store.chats.known([])) == []
 
 
 async def test_a_deleted_chat_is_hidden_with_all_its_messages(scene: Scene) -> None:
@@ -169,7 +211,6 @@ async def test_a_foreign_chat_is_as_if_it_did_not_exist(scene: Scene) -> None:
 async def _nothing_is_found(scene: Scene, user: UUID, chat: UUID, message: UUID) -> None:
     chats = scene.store.chats
     for attempt in (
-        chats.chat(user, chat),
         chats.history(user, chat, None, 9),
         chats.message(user, chat, message),
         chats.rename(user, chat, "Mine"),

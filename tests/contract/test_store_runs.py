@@ -28,6 +28,7 @@ async def test_a_claim_takes_a_queued_run_with_its_prompt_and_its_time(scene: Sc
     assert held.turns == (Turn(Role.USER, "What is a fence?"),)
     assert 0 < held.seconds_left <= scene.limits.run_seconds
     assert not held.stop_requested
+    assert held.lost_by is None
 
 
 async def test_of_many_who_claim_a_run_at_once_one_gets_it(scene: Scene) -> None:
@@ -67,6 +68,7 @@ async def test_a_run_is_taken_over_only_from_a_worker_whose_heartbeat_is_over(sc
     held = await scene.claim(scene.claimant(claimant.run, "wk-2"))
     assert held is not None
     assert (held.row.attempt, held.row.worker) == (2, "wk-2")
+    assert held.lost_by == claimant.worker
 
 
 async def test_a_lease_of_zero_takes_a_run_from_a_worker_that_seems_alive(scene: Scene) -> None:
@@ -112,8 +114,11 @@ async def test_a_run_on_which_three_workers_in_a_row_died_fails_and_lets_the_nex
     await scene.hold(first.row.run)
     for worker in ("wk-2", "wk-3"):
         await scene.hold(first.row.run, worker, lease=0)
-    assert await scene.claim(scene.claimant(first.row.run, "wk-4"), lease=0) is None
+    ended = await scene.attempt(scene.claimant(first.row.run, "wk-4"), lease=0)
     row = await scene.store.reads.own(scene.user, first.row.run)
+    # Told once, to the claim that ended it, so that each end is counted once.
+    assert ended == row
+    assert await scene.attempt(scene.claimant(first.row.run, "wk-5"), lease=0) is None
     assert row.end is not None
     assert row.end.failure is not None
     assert (row.state, row.attempt, row.end.failure.code) == (RunState.FAILED, 4, "worker_lost")
@@ -345,16 +350,20 @@ async def test_who_lost_the_claim_cannot_release(scene: Scene) -> None:
 async def test_a_queued_run_is_stopped_at_once_and_cannot_be_claimed(scene: Scene) -> None:
     receipt = await scene.send()
     waiting = await scene.send(receipt.row.chat)
-    row, promoted = await scene.store.runs.stop(scene.user, receipt.row.run, scene.limits)
+    stopped = await scene.store.runs.stop(scene.user, receipt.row.run, scene.limits)
+    row, promoted = stopped.row, stopped.promoted
     assert (row.state, row.end) == (RunState.STOPPED, End(RunState.STOPPED, Finish.STOPPED))
     assert [job.run for job in promoted] == [waiting.row.run]
     assert await scene.claim(scene.claimant(receipt.row.run)) is None
+    again = await scene.store.runs.stop(scene.user, receipt.row.run, scene.limits)
+    assert (stopped.mine, again.mine, again.row) == (True, False, row)
 
 
 async def test_a_waiting_run_is_withdrawn_and_its_order_stays(scene: Scene) -> None:
     first = await scene.send()
     second, third = await scene.send(first.row.chat), await scene.send(first.row.chat)
-    row, promoted = await scene.store.runs.stop(scene.user, second.row.run, scene.limits)
+    stopped = await scene.store.runs.stop(scene.user, second.row.run, scene.limits)
+    row, promoted = stopped.row, stopped.promoted
     assert (row.state, promoted) == (RunState.STOPPED, ())
     committed = await scene.answer(first.row.run)
     assert [job.run for job in committed.promoted] == [third.row.run]
@@ -362,8 +371,9 @@ async def test_a_waiting_run_is_withdrawn_and_its_order_stays(scene: Scene) -> N
 
 async def test_a_running_run_is_only_asked_to_stop_and_every_way_tells_its_worker(scene: Scene) -> None:
     claimant = await scene.hold((await scene.send()).row.run)
-    row, promoted = await scene.store.runs.stop(scene.user, claimant.run, scene.limits)
-    assert (row.state, row.end, promoted) == (RunState.RUNNING, None, ())
+    stopped = await scene.store.runs.stop(scene.user, claimant.run, scene.limits)
+    row, promoted = stopped.row, stopped.promoted
+    assert (row.state, row.end, promoted, stopped.mine) == (RunState.RUNNING, None, (), False)
     assert await scene.save(claimant, "It") == [Saved(claimant.run, 2, stop_requested=True)]
     assert await scene.save(claimant, "no", 1) == [Saved(claimant.run, 2, stop_requested=True)]
     held = await scene.claim(scene.claimant(claimant.run, "wk-2"), lease=0)
@@ -374,14 +384,15 @@ async def test_a_running_run_is_only_asked_to_stop_and_every_way_tells_its_worke
 async def test_stopping_what_is_over_changes_nothing(scene: Scene) -> None:
     receipt = await scene.send()
     await scene.answer(receipt.row.run, "Done.")
-    row, promoted = await scene.store.runs.stop(scene.user, receipt.row.run, scene.limits)
+    stopped = await scene.store.runs.stop(scene.user, receipt.row.run, scene.limits)
+    row, promoted = stopped.row, stopped.promoted
     assert (row.state, row.end, row.text, promoted) == (RunState.DONE, DONE, "Done.", ())
 
 
 async def test_a_released_run_is_stopped_with_the_text_that_was_seen(scene: Scene) -> None:
     claimant = await scene.hold((await scene.send()).row.run)
     await scene.store.runs.release(claimant, "It is ")
-    row, _ = await scene.store.runs.stop(scene.user, claimant.run, scene.limits)
+    row = (await scene.store.runs.stop(scene.user, claimant.run, scene.limits)).row
     assert (row.state, row.text, row.attempt) == (RunState.STOPPED, "It is ", 1)
 
 

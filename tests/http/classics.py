@@ -9,9 +9,12 @@ from uuid import UUID
 
 from starlette.types import Message
 
+from prosa.adapters.clock import SystemClock
 from prosa.adapters.metrics import NullMetrics
 from prosa.adapters.tokens import SystemTokens
+from prosa.adapters.traces import NullTraces
 from prosa.app.intake import Intake
+from prosa.app.spans import Spans
 from prosa.core.classic import RECEIVED, SENTENCES, Opened, Saying, Sender
 from prosa.core.errors import StoreUnavailable
 from prosa.core.events import Over
@@ -210,5 +213,6 @@ def elsewhere(world: World) -> Intake:
         catalogue=Catalogue({"scripted": "main"}),
         limits=LIMITS,
         metrics=NullMetrics(),
+        spans=Spans(NullTraces(), SystemClock(), "gw-other"),
         announce=lambda notice: None,
     )

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 from prosa.adapters.tokens import SystemTokens
 from prosa.app.intake import Intake
 from prosa.gateway.session import OVERLOADED
+from prosa.gateway.traffic import SLOW_SECONDS
 from prosa.gateway.websocket import Door, route
 from tests.http.classics import Socket
 from tests.http.world import Person, World
@@ -48,5 +49,11 @@ async def test_a_socket_that_reads_nothing_is_closed_as_overloaded(world: World,
         await route(door).endpoint(WebSocket(scope, socket.receive, socket.send))
     assert (await socket.message())["type"] == "websocket.accept"
     assert await socket.code() == OVERLOADED
-    assert f'socket_closes_total{{code="{OVERLOADED}"}} 1.0' in world.parts.exposition().decode()
+    assert f'socket_closes_total{{code="{OVERLOADED}"}} 1.0' in world.shown()
     assert world.hub.sockets == 0
+    world.hub.traffic.show()
+    # The one frame that it never took; nothing waits any more.
+    assert 'socket_frames_total{direction="out"} 1.0' in world.shown()
+    await world.clock.advance(SLOW_SECONDS)
+    world.hub.traffic.show()
+    assert "prosa_slow_sockets 0.0" in world.shown()

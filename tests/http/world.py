@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,10 +12,10 @@ from uuid import UUID, uuid4
 
 import httpx2
 from fastapi import FastAPI
-from prometheus_client import generate_latest
 from sqlalchemy import create_engine
 from starlette.types import ASGIApp, Message
 
+from prosa.adapters.exposition import Exposition
 from prosa.adapters.memory_bus import MemoryBus
 from prosa.adapters.metrics import PrometheusMetrics
 from prosa.adapters.sql.store import Store, open_store
@@ -26,6 +25,8 @@ from prosa.app.access import Access
 from prosa.app.accounts import AccountOptions, Accounts
 from prosa.app.chats import Chats
 from prosa.app.intake import Intake
+from prosa.app.operations import Administration
+from prosa.app.spans import Spans
 from prosa.core import events
 from prosa.core.events import RunEvent
 from prosa.core.model import Catalogue
@@ -34,7 +35,7 @@ from prosa.core.run import Claimant, End
 from prosa.gateway.asgi import Options, Parts, application
 from prosa.gateway.hub import Hub
 from prosa.gateway.throttle import Throttle
-from prosa.testing import ManualClock, settle
+from prosa.testing import KeptTraces, ManualClock, settle
 
 PASSWORD: Final = "correct horse"
 LIMITS: Final = Limits(text_bytes=1024)
@@ -76,6 +77,8 @@ class World:
     clock: ManualClock
     bus: MemoryBus
     hub: Hub
+    traces: KeptTraces
+    metrics: PrometheusMetrics
     parts: Parts
     app: FastAPI
     clients: list[httpx2.AsyncClient] = field(default_factory=list)
@@ -85,6 +88,16 @@ class World:
         made = httpx2.AsyncClient(transport=transport, **{"base_url": BASE, **options})
         self.clients.append(made)
         return made
+
+    def shown(self) -> str:
+        """The metrics at this moment."""
+        return self.metrics.exposition().decode()
+
+    async def scraped(self) -> str:
+        """The metrics, as a Prometheus on the same machine gets them."""
+        answer = await self.client("127.0.0.1", base_url="http://127.0.0.1:8000").get("/metrics")
+        assert answer.status_code == 200, answer.text
+        return answer.text
 
     async def person(self, name: str) -> Person:
         client = self.client()
@@ -131,10 +144,13 @@ def _assembled(
     *,
     sign_up: bool = True,
     throttled: bool = False,
+    alone: bool = False,
     wrap: Callable[[Parts], Parts] = lambda parts: parts,
     **options: Any,  # noqa: ANN401 — fields of Options
 ) -> World:
     clock, metrics, tokens = ManualClock(), PrometheusMetrics(), SystemTokens()
+    traces = KeptTraces()
+    spans = Spans(traces, clock, "gw-test")
     bus = MemoryBus(metrics)
     access = Access(store.sign_ins, tokens, clock)
     hub = Hub(
@@ -145,6 +161,7 @@ def _assembled(
         sign_ins=store.sign_ins,
         clock=clock,
         metrics=metrics,
+        spans=spans,
         revoked=access.forget,
     )
     intake = Intake(
@@ -154,17 +171,26 @@ def _assembled(
         catalogue=Catalogue({"scripted": "main", "other": "main"}),
         limits=LIMITS,
         metrics=metrics,
+        spans=spans,
         announce=hub.announce,
     )
     parts = Parts(
         accounts=Accounts(store.users, store.sign_ins, PlainPasswords(), tokens, AccountOptions(sign_up=sign_up)),
+        administration=Administration(
+            operations=store.operations,
+            letters=bus,
+            intake=intake,
+            clock=clock,
+            models={"scripted": "main", "other": "main"},
+            alone=alone,
+        ),
         access=access,
         chats=Chats(store.chats, intake),
         intake=intake,
         hub=hub,
         reads=store.reads,
         metrics=metrics,
-        exposition=partial(generate_latest, metrics.registry),
+        exposition=Exposition(metrics.exposition, clock),
         clock=clock,
         throttle=Throttle(clock, on=throttled),
         limits=LIMITS,
@@ -173,7 +199,7 @@ def _assembled(
         ready=lambda: True,
     )
     parts = wrap(parts)
-    return World(store, clock, bus, hub, parts, application(parts))
+    return World(store, clock, bus, hub, traces, metrics, parts, application(parts))
 
 
 # ── streams ──

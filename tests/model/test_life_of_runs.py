@@ -132,7 +132,9 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     def claim(self, claimant: Claimant, *, continues: bool) -> Held | None:
         models = ("echo",) if continues else ()
-        return self.wait(self.store.runs.claim(claimant, lease_seconds=LEASE, continues=models, limits=LIMITS))
+        claim = self.store.runs.claim(claimant, lease_seconds=LEASE, continues=models, limits=LIMITS)
+        found = self.wait(claim)
+        return found if isinstance(found, Held) else None
 
     # ── accept ──
 
@@ -354,7 +356,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         """Rather of a run that has no end."""
         unended = [life for life in self.oracle.lives.values() if life.end is None]
         life = unended[pick % len(unended)] if unended else self.life(pick)
-        row, _ = self.wait(self.store.runs.stop(life.ask.user, life.run, LIMITS))
+        row = self.wait(self.store.runs.stop(life.ask.user, life.run, LIMITS)).row
         self.count(stop_asked=life.state is RunState.RUNNING, withdrawn=life.state is RunState.WAITING)
         self.oracle.stops(life, STOPPED)
         assert (row.state, row.end) == (life.state, life.end)

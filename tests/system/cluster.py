@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from prosa.adapters.scripted_engine import expected_reply
+from prosa.cluster.loopback import free_port
 from prosa.cluster.nodes import PostgresNode, RabbitNode
 from prosa.cluster.proxy import FaultProxy
 from prosa.cluster.supervise import PROSA, Cluster, Event, Happening, Patience, Role, Topology
@@ -70,7 +71,7 @@ async def folder(what: str) -> AsyncIterator[Path]:
 @asynccontextmanager
 async def private_nodes() -> AsyncIterator[Nodes]:
     async with folder("postgres") as first, folder("rabbit") as second:
-        nodes = Nodes(PostgresNode(first), RabbitNode(second))
+        nodes = Nodes(PostgresNode(first), RabbitNode(second, metrics_port=free_port()))
         async with AsyncExitStack() as stack:
             for node in (nodes.postgres, nodes.rabbit):
                 stack.push_async_exit(node)
@@ -157,6 +158,12 @@ class House:
         async with asyncio.TaskGroup() as group:
             for name in self.cluster.names:
                 group.create_task(self.cluster.wait_ready(name, PATIENT_SECONDS))
+
+    async def drain(self, worker: str) -> None:
+        """As an administrator asks for it; ``worker`` as the database names it."""
+        administrator = await Person.sign_up(self.base)
+        await self.ask("UPDATE users SET role = 'admin' WHERE username = $1", administrator.username)
+        assert await administrator.http("POST", f"/api/admin/workers/{worker}/drain") == (204, None)
 
     # ── what the database says ──
 

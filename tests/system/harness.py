@@ -124,9 +124,9 @@ class Person:
         self.token = token
 
     @classmethod
-    async def sign_up(cls, base: str, username: str | None = None) -> "Person":
+    async def sign_up(cls, base: str, username: str | None = None, password: str = PASSWORD) -> "Person":
         username = username or f"person-{uuid7().hex[-12:]}"
-        body = {"username": username, "password": PASSWORD}
+        body = {"username": username, "password": password}
         async with aiohttp.ClientSession() as http:
             async with http.post(f"{base}/api/auth/register", json=body) as response:
                 assert response.status < 300, await response.text()

@@ -1,8 +1,7 @@
 """The documentation is true: its commands work, its links lead somewhere, its tables are those of the code.
 
-A fenced block marked ``console`` is run: a line that begins with ``$ `` is a command, the lines below it are what it
-prints, ``…`` stands for anything, and no line stands for anything too. A page's commands run in one shell, in order,
-beside a served Prosa at ``$PROSA_URL``, signed in by ``$PROSA_TOKEN``.
+A fenced block marked ``console`` is run (console.py), beside a served Prosa at ``$PROSA_URL``, signed in by
+``$PROSA_TOKEN``.
 """
 
 import asyncio
@@ -11,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +19,6 @@ import typer
 
 from prosa import bootstrap
 from prosa.adapters import memory_bus
-from prosa.adapters.metrics import METRICS, PREFIX, Kind
 from prosa.adapters.scripted_engine import expected_reply
 from prosa.adapters.sql import database
 from prosa.catalog import BUILT_IN, LOCAL, ModelSettings
@@ -32,20 +29,15 @@ from prosa.core.policy import Limits
 from prosa.gateway import edge, session, throttle, transport, websocket
 from prosa.gateway.problems import STATUS
 from prosa.settings import Settings
+from tests.system.console import FENCE, blocks, check, commands, fits, script
 from tests.system.harness import PASSWORD, Person, Served
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 READMES: Final = (ROOT / "README.md", ROOT / "README.pt-BR.md")
 PAGES: Final = (*READMES, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
-FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+KIND: Final = "console"
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
-MARK: Final = "\x1e"
-KINDS: Final = {Kind.COUNT: "counter", Kind.GAUGE: "gauge", Kind.OBSERVE: "histogram"}
-
-
-def _blocks(page: Path, kind: str) -> list[str]:
-    return [body for found, body in FENCE.findall(page.read_text("utf-8")) if found == kind]
 
 
 def _prose(page: Path) -> str:
@@ -75,13 +67,6 @@ async def docs_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         served.kill()
 
 
-def _commands(page: Path) -> list[tuple[str, str]]:
-    """Each command with what the page says that it prints."""
-    lines = "".join(_blocks(page, "console")).splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
-    return [(lines[first][2:], "\n".join(lines[first + 1 : after])) for first, after in pairwise([*starts, len(lines)])]
-
-
 async def _run(served: Served, program: str, *arguments: str, stdin: str = "", token: str = "") -> tuple[int, str]:
     """The exit code and the output of a program in a folder of its own, beside the served Prosa."""
     folder = served.folder.parent / "work"
@@ -101,33 +86,17 @@ async def _run(served: Served, program: str, *arguments: str, stdin: str = "", t
     return process.returncode or 0, output.decode()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if _commands(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, KIND)], ids=lambda page: page.stem)
 async def test_the_commands_of_a_page_do_what_it_says(docs_server: Served, page: Path) -> None:
-    commands = _commands(page)
-    script = "".join(f"{command}\nprintf '{MARK}%d{MARK}' $?\n" for command, _ in commands)
+    shown = commands(page, KIND)
     person = await Person.sign_up(docs_server.base)
-    _, output = await _run(docs_server, "bash", stdin=script, token=person.token)
-    parts = output.split(MARK)
-    assert len(parts) == 2 * len(commands) + 1, output
-    for (command, promised), printed, code in zip(commands, parts[::2], parts[1::2], strict=False):
-        assert code == "0", f"{command}\n{printed}"
-        assert not promised or _fits(promised, printed), f"{command}\nprinted:\n{printed}\npromised:\n{promised}"
-
-
-def _fits(promised: str, printed: str) -> bool:
-    """Whether it printed that; runs of blanks count as one, and blank lines not."""
-    pattern = ".*".join(re.escape(part) for part in _squeezed(promised).split("…"))
-    return re.fullmatch(pattern, _squeezed(printed), re.DOTALL) is not None
-
-
-def _squeezed(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
+    _, output = await _run(docs_server, "bash", stdin=script(shown), token=person.token)
+    check(shown, output)
 
 
 def test_a_promise_that_is_not_kept_is_noticed() -> None:
-    assert _fits("ok …: fine", "ok    data: fine\n")
-    assert not _fits("ok …: fine", "ok    data: fine\nfail  port: taken\n")
+    assert fits("ok …: fine", "ok    data: fine\n")
+    assert not fits("ok …: fine", "ok    data: fine\nfail  port: taken\n")
 
 
 def test_every_command_that_is_only_shown_exists() -> None:
@@ -135,11 +104,11 @@ def test_every_command_that_is_only_shown_exists() -> None:
     verbs = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     root = typer.main.get_command(app)
     assert isinstance(root, typer.core.TyperGroup)
-    commands = set(root.commands)
+    known = set(root.commands)
     for page in PAGES:
-        shown = "\n".join(_blocks(page, "sh"))
+        shown = "\n".join(blocks(page, "sh"))
         assert set(re.findall(r"(?:^|true )make ([a-z]+)", shown, re.MULTILINE)) <= verbs, page
-        assert set(re.findall(r"\bprosa ([a-z]+)", shown)) <= commands, page
+        assert set(re.findall(r"\bprosa ([a-z]+)", shown)) <= known, page
 
 
 # ── examples ──
@@ -226,15 +195,15 @@ def test_every_link_and_image_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in _anchors(file), link
 
 
-def test_both_readmes_have_the_same_sections_links_and_blocks() -> None:
+def test_both_readmes_have_the_same_sections_links_andblocks() -> None:
     english, portuguese = READMES
     levels = [re.findall(r"^(#+) ", _prose(page), re.MULTILINE) for page in READMES]
     assert levels[0] == levels[1]
     links = [{link for link in _links(page) if "README" not in link and not link.startswith("#")} for page in READMES]
     assert links[0] == links[1]
     for kind in ("sh", "toml", "console"):
-        assert [_without_comments(block) for block in _blocks(english, kind)] == [
-            _without_comments(block) for block in _blocks(portuguese, kind)
+        assert [_without_comments(block) for block in blocks(english, kind)] == [
+            _without_comments(block) for block in blocks(portuguese, kind)
         ]
     figures = [re.findall(r"^\|.*?((?:\d[\d.,]*)+[^|]*)\|$", _prose(page), re.MULTILINE) for page in READMES]
     assert [_digits(row) for row in figures[0]] == [_digits(row) for row in figures[1]]
@@ -280,19 +249,11 @@ def test_the_keys_of_a_model_are_all_there_with_their_defaults() -> None:
 
 
 def test_every_example_of_prosa_toml_is_valid() -> None:
-    examples = [block for page in PAGES for block in _blocks(page, "toml")]
+    examples = [block for page in PAGES for block in blocks(page, "toml")]
     assert examples
     for example in examples:
         values: Any = msgspec.toml.decode(example)
         assert Settings.model_validate(values).catalog[0].name == values["models"][0]["name"]
-
-
-def test_the_metrics_are_all_there() -> None:
-    expected = [
-        [f"`{PREFIX}{metric.name}`", KINDS[metric.kind], ", ".join(f"`{name}`" for name in metric.labels), metric.help]
-        for metric in METRICS
-    ]
-    assert _table("operations.md", "## Metrics") == expected
 
 
 def _errors(kind: type[ProsaError] = ProsaError) -> Iterator[type[ProsaError]]:
@@ -347,7 +308,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def _frames(number: int) -> list[Any]:
-    block = _blocks(DOCS / "protocol.md", "json")[number]
+    block = blocks(DOCS / "protocol.md", "json")[number]
     return [json.loads(line) for line in block.splitlines()]
 
 

@@ -8,7 +8,7 @@ import pytest
 from prosa.cluster.proxy import FaultProxy
 from tests.conftest import Measured
 from tests.system.client import Client
-from tests.system.cluster import House, through
+from tests.system.cluster import PATIENT_SECONDS, House, through
 from tests.system.harness import Person
 
 TEXT = "one of you [[n=80 r=20]]"
@@ -101,3 +101,18 @@ async def test_a_worker_cut_from_the_broker_only_goes_on_to_the_end(
         await one.until(lambda client: len(client.whole) > before + WORDS and client.end is None)
     row = await house.settled(one, two)
     assert house.process_of(row) == name
+
+
+async def test_a_worker_cut_from_the_broker_hears_that_it_is_to_drain(house: House) -> None:
+    """The wish is in the database. What it cannot finish in time goes on elsewhere, and nothing is taken back."""
+    async with asyncio.TaskGroup() as group:
+        one, two, lonely = await two_devices(house, group)
+        since = len(house.events)
+        house.roads[lonely].broker.cut()
+        row = await house.run(one.run)
+        await house.drain(row.worker or "")
+        await one.reaches(2)
+    await house.settled(one, two, attempt=2)
+    house.roads[lonely].heal()
+    await house.cluster.wait_ready(lonely, PATIENT_SECONDS)
+    assert house.ends(since) == [(lonely, 0)]

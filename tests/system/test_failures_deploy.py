@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from typing import Any
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -14,7 +15,7 @@ from prosa.load.crowd import Cast, Crowd
 from prosa.load.plan import Plan
 from tests.conftest import Measured
 from tests.system.client import Client
-from tests.system.cluster import House
+from tests.system.cluster import PATIENT_SECONDS, House, said
 from tests.system.harness import Person
 
 GOING_AWAY = "1012"
@@ -68,9 +69,9 @@ def shrinkings(client: Client) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: str(number.name))
+@pytest.mark.parametrize("way", ["SIGKILL", "SIGTERM", "drain"])
 async def test_one_of_three_workers_stopped_under_load_loses_nothing(
-    house: House, measured: Measured, number: signal.Signals
+    house: House, measured: Measured, way: str
 ) -> None:
     """The classic scenario: twenty people who ask again and again; each reply is verified character by character."""
     plan = Plan(users=20, messages=4, words=30, rate=20, spread_seconds=1.5)
@@ -81,7 +82,8 @@ async def test_one_of_three_workers_stopped_under_load_loses_nothing(
         crowd.start(clock())
         await asyncio.sleep(plan.spread_seconds + 1.0)
         (victim, *_) = await house.ask(BUSIEST)
-        house.cluster.signal(house.named(victim["worker"]), number)
+        name, since = house.named(victim["worker"]), len(house.events)
+        await stop(house, victim["worker"], way)
         async with asyncio.timeout(60):
             await crowd.finished()
     harvest = await crowd.harvest()
@@ -92,10 +94,27 @@ async def test_one_of_three_workers_stopped_under_load_loses_nothing(
     assert (lived.failures, lived.refusals, lived.closes) == ({}, {}, {})
     # Only who had an answer of that worker saw anything of it.
     assert 0 < lived.takeovers <= plan.users
-    if number is signal.SIGTERM:
+    if way != "SIGKILL":
         assert lived.taken_back == 0
-    measured(f"most characters taken back when one of three workers gets {number.name}", lived.taken_back)
-    assert (await crashes(house) > before) == (number is signal.SIGKILL)
+    measured(f"most characters taken back when one of three workers is stopped by {way}", lived.taken_back)
+    assert (await crashes(house) > before) == (way == "SIGKILL")
+    await house.cluster.wait_ready(name, PATIENT_SECONDS)
+    assert house.ends(since) == [(name, -signal.SIGKILL if way == "SIGKILL" else 0)]
+    if way == "drain":
+        (said,) = said_by(house, name, "worker.draining", victim["worker"])
+        assert said["asked_by"] == "administrator"
+        assert said["runs"] > 0
+
+
+async def stop(house: House, worker: str, way: str) -> None:
+    if way == "drain":
+        await house.drain(worker)
+    else:
+        house.cluster.signal(house.named(worker), signal.Signals[way])
+
+
+def said_by(house: House, name: str, event: str, worker: str) -> list[dict[str, Any]]:
+    return [line for line in said(house, name, event) if line["worker"] == worker]
 
 
 async def crashes(house: House) -> int:

@@ -1,13 +1,16 @@
 """A whole Prosa inside this process, with what may fail made to fail: the bus, the store, a worker, an engine."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 import pytest
+from sqlalchemy import make_url
+from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from prosa import bootstrap
@@ -28,10 +31,11 @@ from prosa.core.model import Chunk, Piece, Prompt
 from prosa.core.policy import Limits
 from prosa.core.protocol import Regenerate, Send
 from prosa.core.run import Claimant, End, Finish, RunState
+from prosa.core.work import Held
 from prosa.gateway.hub import Hub
 from prosa.ports import Engine
 from prosa.settings import Settings
-from prosa.testing import FaultyRuns, LossyBus
+from prosa.testing import FaultyRuns, KeptTraces, LossyBus
 from prosa.worker.runner import Runner
 from tests.reader import StrictReader
 
@@ -84,7 +88,8 @@ async def house(
     async with open_store(settings.database_url) as store:
         user = await store.users.add(uuid7(), f"user-{uuid7().hex[-8:]}", None, role=None)
         runs, bus = FaultyRuns(store.runs), LossyBus(MemoryBus(metrics))
-        common = bootstrap.Common(settings, clock, tokens, metrics, bus, msgspec.structs.replace(store, runs=runs))
+        faulty = msgspec.structs.replace(store, runs=runs)
+        common = bootstrap.Common(settings, clock, tokens, metrics, bus, faulty, KeptTraces())
         built = House(common, runs, bus, user.id)
         worker = bootstrap.make_worker(common, engines or {"scripted": ScriptedEngine(clock)}, alone=alone)
         async with asyncio.TaskGroup() as group:
@@ -95,6 +100,12 @@ async def house(
             worker.drain()
             await working
             listening.cancel()
+
+
+async def until(true: Callable[[], bool], seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 — a worker tells nobody how it stands
+            await asyncio.sleep(0.02)
 
 
 async def test_with_every_frame_and_bulletin_lost_answers_still_appear_whole(tmp_path: Path) -> None:
@@ -202,7 +213,7 @@ async def test_a_worker_that_lost_its_claim_stops_and_changes_nothing(tmp_path: 
             thief = Claimant(run, "wk-other", 4711)
             await prosa.common.store.sweeps.heartbeat("wk-other", slots=1, draining=False)
             held = await prosa.runs.claim(thief, lease_seconds=0, continues=(), limits=LIMITS)
-            assert held is not None
+            assert isinstance(held, Held)
             assert held.row.attempt == 2
             await asyncio.sleep(1.5)
             committed = await prosa.runs.finish(thief, "the other's text", End(RunState.DONE, Finish.STOP), LIMITS)
@@ -315,6 +326,47 @@ async def test_a_drain_ends_though_the_store_stays_away(tmp_path: Path) -> None:
             worker.drain()
             await asyncio.shield(prosa.working)
     assert prosa.runs.away
+
+
+async def test_an_administrators_wish_drains_a_worker_as_a_signal_does(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        async with house(tmp_path, alone=False) as (prosa, worker):
+            text = "let me finish [[n=30 r=20]]"
+            run = await prosa.ask(text)
+            await asyncio.sleep(0.3)
+            await prosa.common.store.operations.drain(worker.name)
+            await until(lambda: worker.draining)
+            late = await prosa.ask("too late [[n=1 r=20]]")
+            reader = await prosa.answer(run)
+            async with asyncio.timeout(5):
+                await asyncio.shield(prosa.working)
+            assert (reader.text, (await prosa.stored(run))[2]) == (expected_reply(text), 1)
+            assert (await prosa.stored(late))[0] is RunState.QUEUED
+    (said,) = [line for line in lines if line["event"] == "worker.draining"]
+    assert (said["worker"], said["asked_by"], said["runs"]) == (worker.name, "administrator", 1)
+
+
+async def test_a_worker_that_leaves_without_a_run_is_not_missed(tmp_path: Path) -> None:
+    """It leaves between two heartbeats: only a last one tells that it was not lost."""
+    async with house(tmp_path) as (prosa, worker):
+        await until(lambda: worker.beats)
+        worker.drain()
+        async with asyncio.timeout(5):
+            await asyncio.shield(prosa.working)
+        assert (await prosa.common.store.reads.census(0.0)).workers["silent"] == 0
+        (left,) = (await prosa.common.store.operations.standing([])).workers
+        assert (left.name, left.draining, left.slots_used) == (worker.name, True, 0)
+
+
+async def test_a_goodbye_that_the_store_does_not_take_keeps_nobody(tmp_path: Path) -> None:
+    async with house(tmp_path) as (prosa, worker):
+        await until(lambda: worker.beats)
+        place = make_url(prosa.common.settings.database_url).database
+        with closing(sqlite3.connect(place or "", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            worker.drain()
+            async with asyncio.timeout(3):
+                await asyncio.shield(prosa.working)
 
 
 async def test_a_claim_that_comes_after_the_drain_is_given_back(tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ def test_a_taken_port_is_named(tmp_path: Path, taken: int) -> None:
     refused(serve(tmp_path, port=str(taken)), str(taken), "taken", "--port")
 
 
+def test_a_taken_port_of_the_metrics_is_named(tmp_path: Path, taken: int) -> None:
+    refused(serve(tmp_path, metrics_port=str(taken)), str(taken), "taken", "PROSA_METRICS_PORT")
+
+
 async def test_a_second_process_on_the_same_data_folder_is_refused_and_the_first_goes_on(served: Served) -> None:
     result = serve(served.folder.parent)
     refused(result, str(served.folder), str(served.pid), "--data-dir")

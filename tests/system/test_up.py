@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -151,6 +152,59 @@ async def test_people_chat_through_one_address_while_workers_and_gateways_die(
             await _asked(tab, "and now? [[n=5 r=50]]")
         await up.event(event="ready", name="gateway-1")
         assert await up.end(signal.SIGTERM) == 0
+
+
+async def test_a_worker_that_an_administrator_drains_finishes_its_answer_and_a_fresh_one_takes_its_place(
+    services: Mapping[str, str], tmp_path: Path
+) -> None:
+    async with launched(tmp_path, "--gateways", "1", "--workers", "2", **services) as up:
+        await up.ready()
+        root = await administrator(up.address, services["PROSA_DATABASE_URL"])
+        question = "let me finish [[n=80 r=20]]"
+        async with root.socket() as tab:
+            accepted = await tab.ask(question)
+            await tab.text(UUID(accepted["run"]), 50)
+            worker = (await asked(root, f"/api/admin/runs/{accepted['run']}"))["run"]["worker"]
+            before = await workers(root)
+            assert await root.http("POST", f"/api/admin/workers/{worker}/drain") == (204, None)
+            reply = await tab.answer(accepted["run"], SECONDS)
+            assert (reply.text, reply.attempt) == (expected_reply(question), 1)
+        left = await up.event(event="ended", role="worker")
+        assert (left["code"], left["asked"]) == (0, False)
+        again = await up.event(event="restarting", name=left["name"])
+        assert again["seconds"] == 0
+        fresh = await up.event(event="ready", name=left["name"])
+        assert fresh["pid"] != left["pid"]
+        after = await workers(root)
+        # Whom another test has killed in this database is missed for a while, too.
+        assert (worker in after, len(set(after) - set(before))) == (False, 1)
+        status, refused = await root.http("POST", "/api/admin/workers/wk-nobody/drain")
+        assert (status, refused["code"]) == (404, "not_found")
+        assert await up.end(signal.SIGTERM) == 0
+
+
+async def administrator(address: str, database: str) -> Person:
+    """Whoever was first in this database is one already, and may be gone."""
+    person = await Person.sign_up(address)
+    connection = await asyncpg.connect(database, timeout=5)
+    try:
+        await connection.execute("UPDATE users SET role = 'admin' WHERE username = $1", person.username)
+    finally:
+        await connection.close(timeout=5)
+    return person
+
+
+async def asked(person: Person, path: str) -> Fields:
+    status, body = await person.http("GET", path)
+    assert status == 200, body
+    found: Fields = body
+    return found
+
+
+async def workers(person: Person) -> set[str]:
+    """Those that take answers."""
+    found = (await asked(person, "/api/admin/overview"))["workers"]
+    return {worker["name"] for worker in found if worker["alive"] and not worker["draining"]}
 
 
 async def test_without_services_it_keeps_its_own_and_what_they_hold() -> None:

@@ -138,7 +138,7 @@ def dotted_module(node: ast.Import | ast.ImportFrom) -> str:
 
 def test_all_seams_stand_on_one_page_with_six_methods_at_most() -> None:
     page = SOURCE / "ports.py"
-    assert len(page.read_text("utf-8").splitlines()) < 300
+    assert len(page.read_text("utf-8").splitlines()) < 400
     seams = [node for node in TREES[page].body if isinstance(node, ast.ClassDef)]
     assert seams
     assert [seam.name for seam in seams if sum(isinstance(part, Function) for part in seam.body) > 6] == []

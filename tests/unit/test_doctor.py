@@ -12,6 +12,7 @@ from prosa.catalog import ModelSettings
 from prosa.cluster.loopback import free_port
 from prosa.doctor import Finding, Verdict
 from prosa.settings import Settings
+from tests.receiver import receiving
 
 
 async def _info(_request: web.Request) -> web.Response:
@@ -78,9 +79,51 @@ async def test_a_broker_that_is_away_is_named_with_what_to_do(tmp_path: Path) ->
     assert "secret" not in found.text
 
 
+async def test_a_receiver_of_traces_is_asked_where_one_is_set(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        gone = f"http://127.0.0.1:{free_port()}"
+        for address, verdict in ((receiver.address, Verdict.GOOD), (gone, Verdict.DOUBTFUL)):
+            settings = Settings(data_dir=tmp_path, local=False, scripted=True, otlp_endpoint=address)
+            findings = {found.subject: found async for found in doctor.examine(settings)}
+            assert findings["traces"].verdict is verdict
+            assert address in findings["traces"].text
+    nowhere = Settings(data_dir=tmp_path, local=False, scripted=True)
+    assert "traces" not in [found.subject async for found in doctor.examine(nowhere)]
+
+
 async def test_a_broker_beside_sqlite_is_what_no_command_accepts(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, local=False, scripted=True, broker_url="amqp://127.0.0.1:1/")
     findings = doctor.examine(settings)
     found = [finding async for finding in findings if finding.subject == "broker"]
     assert [finding.verdict for finding in found] == [Verdict.BAD]
     assert "PROSA_DATABASE_URL" in found[0].text
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 — asked about, not bound
+OPEN = {"metrics_port": 9000, "metrics_host": EVERYWHERE}
+TOKEN = "a-token-that-is-long"
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "words"),
+    [
+        ({}, Verdict.GOOD, "at each process's own address, to programs on this machine alone."),
+        ({"host": EVERYWHERE}, Verdict.GOOD, "to programs on this machine alone. For a Prometheus elsewhere set"),
+        ({"metrics_token": TOKEN}, Verdict.GOOD, "at each process's own address, to whoever brings the token"),
+        ({"metrics_port": 9000}, Verdict.GOOD, "at http://127.0.0.1:9000, a worker's at its probes, to programs on"),
+        (OPEN, Verdict.DOUBTFUL, "at http://0.0.0.0:9000, a worker's at its probes, to whoever reaches that port. Set"),
+        ({**OPEN, "metrics_token": TOKEN}, Verdict.GOOD, "to whoever brings the token"),
+        ({**OPEN, "metrics": False}, Verdict.GOOD, "Off (PROSA_METRICS): nothing is measured"),
+        ({"secure_cookies": "on"}, Verdict.DOUBTFUL, "a proxy on it that adds no header looks like one. Set PROSA_ME"),
+        ({"secure_cookies": "on", "metrics_port": 9000}, Verdict.GOOD, "to programs on this machine alone"),
+    ],
+)
+async def test_it_says_who_is_shown_the_metrics(
+    given: dict[str, object], verdict: Verdict, words: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, local=False, scripted=True, **given)  # type: ignore[arg-type]
+    findings = [found async for found in doctor.examine(settings)]
+    found = next(finding for finding in findings if finding.subject == "metrics")
+    assert found.verdict is verdict, found
+    assert words in found.text
+    assert TOKEN not in found.text

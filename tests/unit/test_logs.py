@@ -19,6 +19,9 @@ SECRETS = {
     "header": "Authorization: Bearer hunter2",
     "nested": {"token": "hunter2", "address": "amqp://u:hunter2@h/"},
 }
+REFUSED_ROW = (
+    "null value at postgresql://u:hunter2@h/x\nDETAIL:  Failing row contains (1, what people\nwrote).\n[SQL: INSERT]"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -112,8 +115,29 @@ def test_what_is_below_the_level_is_not_shown() -> None:
     lines.log.info("quiet")
     assert lines.text == ""
     loud = Lines("json", "debug")
-    logging.getLogger("asyncpg").debug("loud")
+    loud.log.debug("loud")
     assert loud.last["event"] == "loud"
+
+
+@pytest.mark.parametrize("name", ["sqlalchemy.engine.Engine", "uvicorn.error", "websockets.server", "aiormq"])
+def test_what_goes_over_the_wires_of_libraries_is_shown_at_no_level(name: str) -> None:
+    lines = Lines("json", "debug")
+    assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+    logging.getLogger(name).debug("< TEXT what people wrote")
+    assert lines.text == ""
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_a_databases_error_is_told_without_its_values_and_its_address(form: str) -> None:
+    lines = Lines(form)
+    try:
+        raise ValueError(REFUSED_ROW)
+    except ValueError:
+        lines.log.exception("request.broke")
+    assert "null value" in lines.text
+    assert "[SQL: INSERT]" in lines.text
+    for secret in ("hunter2", "what people", "wrote"):
+        assert secret not in lines.text
 
 
 def test_people_get_text() -> None:

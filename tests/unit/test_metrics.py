@@ -1,6 +1,7 @@
 """Metrics: what is counted is exposed, and a wrong name never hurts its caller."""
 
 from prosa.adapters.metrics import METRICS, Kind, Metric, NullMetrics, PrometheusMetrics
+from tools import metrics_md
 
 
 def first(kind: Kind, *, labelled: bool) -> Metric:
@@ -55,3 +56,23 @@ def test_nobody_measures_nothing() -> None:
     metrics.count("anything")
     metrics.observe("anything", 1.0)
     metrics.gauge("anything", 1.0)
+    assert metrics.exposition() == b""
+
+
+def test_the_committed_page_of_metrics_is_made_from_the_table() -> None:
+    assert metrics_md.OUTPUT.read_text("utf-8") == metrics_md.generate(), "Run: python -m tools.metrics_md"
+
+
+def test_what_must_be_seen_at_its_first_time_is_there_before_it() -> None:
+    """A rate sees an increase, and a series that begins with 1 has none."""
+    metrics = PrometheusMetrics()
+    assert line(metrics, 'store_errors_total{code="storage_full"}').endswith(" 0.0")
+    assert line(metrics, 'dead_letters_total{reason="unreadable"}').endswith(" 0.0")
+    assert line(metrics, 'refused_total{code="overloaded"}').endswith(" 0.0")
+    assert line(metrics, "undeclared_total{") == ""
+
+
+def test_the_process_itself_is_measured() -> None:
+    text = PrometheusMetrics().exposition().decode()
+    assert "process_cpu_seconds_total " in text
+    assert "process_resident_memory_bytes " in text

@@ -65,6 +65,14 @@ async def test_first_words_go_at_once_and_alone(scene: Scene) -> None:
     assert scene.wire.sent == [[one.run], [other.run]]
 
 
+async def test_first_words_behind_a_tick_go_at_once_too(scene: Scene) -> None:
+    one = scene.work()
+    scene.outbox.flush()
+    one.reply.append("first")
+    scene.outbox.hurry(one.run)
+    assert scene.wire.sent == [[one.run]]
+
+
 async def test_many_first_words_in_one_instant_share_two_frames(scene: Scene) -> None:
     works = [scene.work() for _ in range(100)]
     await scene.clock.advance(HURRY_SECONDS)

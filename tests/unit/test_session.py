@@ -93,6 +93,18 @@ def test_what_grew_between_two_pulls_comes_as_one_delta(desk: Desk) -> None:
     assert isinstance(delta, Delta)
     assert (delta.start, delta.seq) == (1, 99)
     assert desk.pull() == []
+    # Nobody was slow: its writer had simply not come to it yet.
+    assert desk.session.merges() == 0
+
+
+def test_what_merges_while_a_frame_waits_for_its_reader_is_counted_once(desk: Desk) -> None:
+    known = row()
+    desk.session.begin(known.run, whole=False)
+    desk.pull()
+    desk.session.sending = True
+    for length in range(1, 5):
+        desk.know(Row(**{**{f: getattr(known, f) for f in Row.__struct_fields__}, "text": "x" * length}))
+    assert (desk.session.merges(), desk.session.merges()) == (3, 0)
 
 
 def test_watching_is_the_last_answer_and_waits_until_every_run_was_told(desk: Desk) -> None:

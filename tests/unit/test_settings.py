@@ -260,13 +260,37 @@ def test_another_make_of_database_is_refused_without_showing_its_password(monkey
     assert "hunter2" not in caught.value.message
 
 
+def test_metrics_cannot_have_the_port_of_the_people(written: Written) -> None:
+    message = written.error("port = 9000\nmetrics_port = 9000\n")
+    assert message.endswith(
+        "line 2: metrics_port: the setting port has this one too: give the metrics another, but it is '9000'. "
+        "Correct or remove it."
+    )
+    found = written("port = 0\nmetrics_port = 0\n")
+    assert (found.port, found.metrics_port, found.metrics_host) == (0, 0, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("token", "what"),
+    [("hunter2", "too short: give it 16 characters or more"), ("hunter2 hunter2 hunter2", "without blanks")],
+)
+def test_a_token_that_is_none_is_refused_without_showing_it(
+    token: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROSA_METRICS_TOKEN", token)
+    with pytest.raises(BadConfig, match=r"^PROSA_METRICS_TOKEN: metrics_token: ") as caught:
+        settings.load()
+    assert what in caught.value.message
+    assert "hunter2" not in caught.value.message
+
+
 # ── secrets and warnings ──
 
 
 def test_no_secret_is_shown(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROSA_DATABASE_URL", "postgresql://u:hunter2@h/x?sslpassword=hunter2")
     monkeypatch.setenv("PROSA_BROKER_URL", "amqp://u:hunter2@h/")
-    monkeypatch.setenv("PROSA_METRICS_TOKEN", "hunter2")
+    monkeypatch.setenv("PROSA_METRICS_TOKEN", "hunter2-hunter2-hunter2")
     monkeypatch.setenv("MY_KEY", "hunter2")
     found = written(GPT.replace("127", "u:hunter2@127") + 'api_key_env = "MY_KEY"\n')
     assert "hunter2" not in str(found.origins_of_values)

@@ -19,7 +19,6 @@ from prosa.cluster.leash import leashed
 from prosa.cluster.supervise import Cluster, Description, Event, Happening, Patience, Role, Topology
 from prosa.cluster.supervise.lines import Lines, LogFile
 from prosa.cluster.supervise.patience import Ending, Record, after, pause_seconds
-from prosa.cluster.supervise.printer import Printer
 from prosa.core.errors import DataFolderInUse, PortTaken, SetupError
 from prosa.testing import ManualClock
 
@@ -59,6 +58,9 @@ class Watched:
             while not true():
                 self._news.clear()
                 await self._news.wait()
+
+    async def until_ready(self, name: str, times: int) -> None:
+        await self.until(lambda: len(self.of(name, Happening.READY)) == times)
 
     def of(self, name: str, *kinds: Happening) -> list[Event]:
         return [event for event in self.events if event.name == name and (not kinds or event.event in kinds)]
@@ -188,6 +190,29 @@ async def test_a_killed_process_is_started_again_after_a_pause_that_doubles(tmp_
             assert watched.cluster.process("worker-1").address == address
             assert await get(address) == watched.pid("worker-1") != dead
     assert [most / 2 <= pause <= most for pause, most in zip(pauses, (0.2, 0.4, 0.8), strict=True)] == [True] * 3
+
+
+async def test_a_process_that_somebody_else_has_drained_is_replaced_at_once_and_nothing_counts_as_a_crash(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, clock=clock, patience=Patience()) as watched:
+        watched.cluster.kill("worker-1")
+        await clock.asleep()
+        await clock.advance(1)
+        await watched.until_ready("worker-1", 2)
+        for starts in (3, 4):
+            drained = watched.pid("worker-1")
+            await clock.advance(1)
+            watched.cluster.signal("worker-1", signal.SIGTERM)
+            # The clock stands still: whoever waits, waits for ever.
+            await watched.until_ready("worker-1", starts)
+            assert watched.pid("worker-1") != drained
+            event = watched.of("worker-1", Happening.RESTARTING)[-1]
+            assert (event.pid, event.code, event.seconds) == (drained, 0, 0)
+        watched.cluster.kill("worker-1")
+        await clock.asleep()
+        assert (watched.of("worker-1", Happening.RESTARTING)[-1].seconds or 0) <= Patience().first_seconds
 
 
 async def test_a_reason_that_stays_is_said_once_and_the_tries_go_on_until_it_is_mended(tmp_path: Path) -> None:
@@ -337,6 +362,13 @@ def test_pauses_double_up_to_a_limit_and_begin_anew_after_a_steady_time() -> Non
     assert pauses(ends(*[crash] * 9, Ending(1, 10.0))) == (0.1, 0.2)
 
 
+def test_a_drain_is_followed_by_no_pause_but_an_end_in_order_before_it_served_is() -> None:
+    crash = Ending(1, 0.0)
+    assert pauses(ends(*[crash] * 9, Ending(0, 0.1))) == (0, 0)
+    assert pauses(ends(*[crash] * 9, Ending(0, 0.1), crash)) == (0.1, 0.2)
+    assert pauses(ends(crash, Ending(0, 0.0))) == (0.2, 0.4)
+
+
 def test_only_the_same_reason_three_times_in_a_row_is_one_that_stays() -> None:
     wrong, other = Ending(2, 0.0, "wrong password"), Ending(2, 0.0, "no such queue")
     assert not ends(wrong, wrong).stuck
@@ -370,37 +402,3 @@ def test_a_log_that_is_full_makes_room_and_keeps_the_one_before(tmp_path: Path) 
     file.close()
     assert (tmp_path / "a.log.1").read_text() == "one\ntwo\nthree\n"
     assert file.path.read_text() == "four\n"
-
-
-def test_who_does_not_read_loses_the_oldest_lines_and_keeps_nobody_waiting() -> None:
-    reader, writer = os.pipe()
-    try:
-        with Printer(writer, lambda count: f"{count} lost", most=10) as printer:
-            for number in range(5_000):
-                printer.put(f"{number} {'x' * 1000}")
-            seen = _read_lines(reader, f"4999 {'x' * 1000}")
-    finally:
-        os.close(reader)
-        os.close(writer)
-    numbers = [int(line.split()[0]) for line in seen if not line.endswith("lost")]
-    lost = sum(int(line.split()[0]) for line in seen if line.endswith("lost"))
-    assert numbers == sorted(numbers)
-    assert len(numbers) + lost == 5_000
-    assert lost > 4_000
-
-
-def _read_lines(descriptor: int, last: str) -> list[str]:
-    with open(os.dup(descriptor), encoding="utf-8") as file:
-        lines: list[str] = []
-        while not lines or lines[-1] != last:
-            lines.append(file.readline().rstrip("\n"))
-        return lines
-
-
-def test_a_reader_that_went_away_keeps_nobody_from_printing() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with Printer(writer, str) as printer:
-        printer.put("to nobody")
-        printer.put("still")
-    os.close(writer)

@@ -20,6 +20,7 @@ from prosa.cluster.supervise.console import Prefix, greeting
 from prosa.cluster.supervise.services import missing
 from prosa.cluster.supervise.topology import Description, Event, Happening, Process, Role, sentence
 from prosa.cluster.supervise.up import HURRIED, Wish, models, topology_of
+from prosa.core.errors import BadConfig
 from prosa.settings import Settings
 
 SMALL = (sys.executable, "-S", "-E", str(Path(__file__).parents[1] / "small_process.py"))
@@ -248,6 +249,28 @@ def test_a_private_service_stands_in_for_each_that_is_not_named(
     assert topology.stop_seconds > 100
 
 
+def test_each_gateway_shows_its_metrics_at_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(port: str, gateways: int) -> list[str]:
+        monkeypatch.setenv("PROSA_METRICS_PORT", port)
+        monkeypatch.setenv("PROSA_METRICS_HOST", "0.0.0.0")  # noqa: S104 — written down, not bound
+        topology = topology_of(settings.load(), Wish(gateways, 1, as_json=False), [])
+        names = [f"gateway-{number}" for number in range(1, gateways + 1)]
+        ports = [topology.environment_of(name)["PROSA_METRICS_PORT"] for name in names]
+        assert topology.metrics == {name: f"http://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+        return ports
+
+    assert shown("9000", 3) == ["9000", "9001", "9002"]
+    assert shown("7999", 3) == ["7999", "8001", "8002"], "8000 is that of the people"
+    assert len(set(shown("0", 2)) - {"0"}) == 2
+    assert shown("65535", 1) == ["65535"]
+    with pytest.raises(BadConfig, match=r"metrics_port: from 65535 on there are not 2 ports"):
+        shown("65535", 2)
+
+
+def test_without_a_port_of_their_own_the_metrics_are_at_each_processs_address() -> None:
+    assert topology_of(settings.load(), Wish(2, 1, as_json=False), []).metrics == {}
+
+
 def test_a_prefix_is_coloured_only_where_that_is_wanted() -> None:
     assert Prefix(["a"], coloured=False)("a", "x") == "a     │ x"
     assert Prefix(["a"], coloured=True)("a", "x") == "\x1b[36ma     │ \x1b[0mx"
@@ -263,6 +286,11 @@ def test_an_end_is_told_by_its_signal() -> None:
         event=Happening.RESTARTING, name="worker-1", role=Role.WORKER, at=0.0, code=-signal.SIGKILL, seconds=0.25
     )
     assert sentence(event) == "worker-1 ended by itself (SIGKILL); next try in 0.2 s."
+
+
+def test_a_drain_that_somebody_else_asked_for_is_told_as_one() -> None:
+    event = Event(event=Happening.RESTARTING, name="worker-1", role=Role.WORKER, at=0.0, code=0, seconds=0.0)
+    assert sentence(event) == "worker-1 has drained and left; a fresh one takes its place."
 
 
 def test_a_second_cluster_on_one_folder_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:

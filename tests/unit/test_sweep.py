@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from prosa.adapters.memory_bus import MemoryBus
@@ -10,12 +11,14 @@ from prosa.app.outbox import Outbox
 from prosa.app.sweep import Sweeper
 from prosa.core.desk import Desk
 from prosa.core.events import Job
+from prosa.core.operations import Duty, Process
 from prosa.core.policy import Limits
 from prosa.core.relay import Row
 from prosa.core.run import RunState
 from prosa.testing import ManualClock
 
 LIMITS = Limits()
+DUTY = Duty(Process("wk-1", "node-1", "1.2.3", datetime(2026, 1, 1, tzinfo=UTC)), {"default": 1}, 0)
 ORPHAN = Job(uuid4(), "default")
 
 
@@ -25,9 +28,15 @@ class Store:
     def __init__(self) -> None:
         self.there = asyncio.Event()
         self.there.set()
+        self.wanted = False
+        self.told: Duty | None = None
 
-    async def heartbeat(self, worker: str, *, slots: int, draining: bool, alone: bool = False) -> None:
+    async def heartbeat(
+        self, worker: str, *, slots: int, draining: bool, alone: bool = False, duty: Duty | None = None
+    ) -> bool:
         await self.there.wait()
+        self.told = duty
+        return self.wanted
 
     async def orphans(self, worker: str, lease_seconds: float, limit: int) -> Sequence[Job]:
         await self.there.wait()
@@ -55,7 +64,7 @@ class Worker:
         self.store = Store()
         self.clock = ManualClock()
         self.taken: list[Job] = []
-        metrics = PrometheusMetrics()
+        self.metrics = metrics = PrometheusMetrics()
         bus = MemoryBus(metrics)
         self.sweeper = Sweeper(
             sweeps=self.store,
@@ -68,8 +77,8 @@ class Worker:
             alone=alone,
         )
 
-    async def beat(self) -> None:
-        await self.sweeper.beat(slots=1, draining=False)
+    async def beat(self) -> bool:
+        return await self.sweeper.beat(DUTY, draining=False)
 
     async def sweep(self) -> None:
         await self.sweeper.sweep(1, self.taken.append)
@@ -115,3 +124,25 @@ async def test_the_only_worker_there_is_takes_everything_at_once() -> None:
     assert worker.sweeper.lease_seconds == 0
     await worker.sweep()
     assert worker.taken == [ORPHAN]
+
+
+async def test_a_late_heartbeat_shows_what_was_left_of_the_lease() -> None:
+    worker = Worker()
+    for late, left in ((0.5, 2.5), (2.0, 1.0), (4.0, -1.0)):
+        await worker.clock.advance(late)
+        await worker.beat()
+        assert f"prosa_lease_margin_seconds {left}" in worker.metrics.exposition().decode()
+
+
+async def test_a_heartbeat_tells_of_the_worker_and_hears_that_it_is_wanted_to_drain() -> None:
+    worker = Worker()
+    assert not await worker.beat()
+    assert worker.store.told == DUTY
+    worker.store.wanted = True
+    assert await worker.beat()
+
+
+async def test_the_only_worker_is_never_wanted_to_drain() -> None:
+    worker = Worker(alone=True)
+    worker.store.wanted = True
+    assert not await worker.beat()

@@ -105,6 +105,16 @@ async def test_calls_that_trickle_in_under_load_share_transactions_and_each_gets
     assert counting.transactions - before <= 40 / 2
 
 
+async def test_a_crowd_whose_calls_are_each_answered_before_the_next_comes_shares_transactions_too() -> None:
+    async with asyncio.TaskGroup() as lanes, asyncio.TaskGroup() as callers:
+        counting = Counting(lanes)
+        calls: Together[int, int] = Together(counting, echo)
+        for number in range(150):
+            callers.create_task(calls(number))
+            await asyncio.sleep(0.004)
+    assert counting.transactions <= 150 / 2
+
+
 async def test_a_few_callers_who_come_again_and_again_wait_for_nobody_else() -> None:
     """Two who are answered in 2 ms each time: for company they would wait until the timer ends."""
 

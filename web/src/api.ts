@@ -53,13 +53,18 @@ export interface Api {
 
 const TIMEOUT_MS = 20_000;
 
-export function createApi(fetcher: typeof fetch): Api {
-  async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await request(fetcher, method, path, body);
-    const text = await response.text();
-    if (!response.ok) throw problem(response.status, text);
+/** One call: the answer's body, or an ApiError. `signal` ends it before its own deadline does. */
+export type Call = <T>(method: string, path: string, body?: unknown, signal?: AbortSignal) => Promise<T>;
+
+export function createCall(fetcher: typeof fetch): Call {
+  return async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+    const { status, ok, text } = await request(fetcher, method, path, body, signal);
+    if (!ok) throw problem(status, text);
     return (text === "" ? undefined : JSON.parse(text)) as T;
-  }
+  };
+}
+
+export function createApi(call: Call): Api {
   return {
     info: () => call("GET", "/api/info"),
     me: () => call("GET", "/api/me"),
@@ -77,14 +82,22 @@ function query(cursor: string | null): string {
   return cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`;
 }
 
-async function request(fetcher: typeof fetch, method: string, path: string, body: unknown): Promise<Response> {
-  const init: RequestInit = { method, credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT_MS) };
+interface Answer {
+  readonly status: number;
+  readonly ok: boolean;
+  readonly text: string;
+}
+
+async function request(fetcher: typeof fetch, method: string, path: string, body: unknown, signal?: AbortSignal): Promise<Answer> {
+  const deadline = AbortSignal.timeout(TIMEOUT_MS);
+  const init: RequestInit = { method, credentials: "same-origin", signal: signal ? AbortSignal.any([signal, deadline]) : deadline };
   if (body !== undefined) {
     init.headers = { "Content-Type": "application/json" };
     init.body = JSON.stringify(body);
   }
   try {
-    return await fetcher(path, init);
+    const response = await fetcher(path, init);
+    return { status: response.status, ok: response.ok, text: await response.text() };
   } catch (error) {
     throw new ApiError(0, "unreachable", String(error));
   }

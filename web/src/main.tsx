@@ -1,7 +1,7 @@
 /** The composition root: the browser's own things go in here and nowhere else. */
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { createApi } from "./api";
+import { createApi, createCall } from "./api";
 import { App } from "./app/App";
 import { chatOf } from "./app/route";
 import "./app/page.css";
@@ -42,8 +42,9 @@ function openSocket(url: string, subprotocol: string): Socket {
 }
 
 const keep = createKeep(browserShelf());
+const call = createCall((path, init) => fetch(path, init));
 const session = createSession({
-  api: createApi((path, init) => fetch(path, init)),
+  api: createApi(call),
   keep,
   socketUrl: `${location.origin.replace(/^http/, "ws")}/api/ws`,
   openSocket,
@@ -64,7 +65,7 @@ void session.start(chatOf(location.pathname));
 
 createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>
-    <SharedProvider shared={{ session, preferences }}>
+    <SharedProvider shared={{ session, preferences, call }}>
       <App />
     </SharedProvider>
   </StrictMode>,

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 const SRC = resolve(import.meta.dirname, "../src");
 const ZONES: readonly (readonly string[])[] = [
   ["protocol.ts"],
-  ["client.ts", "api.ts", "uuid.ts"],
+  ["client.ts", "api.ts", "admin.ts", "uuid.ts"],
   ["run.ts", "thread.ts", "listing.ts", "state.ts", "reducer.ts"],
   ["keep.ts", "store.ts"],
   ["shared"],

@@ -22,10 +22,16 @@ DEAD_LETTERS: Final = 1_000
 class _Queue:
     """One pool's jobs: ready bodies with the number of their deliveries so far."""
 
-    def __init__(self, dead: deque[bytes]) -> None:
+    def __init__(self, dead: deque[bytes], metrics: Metrics) -> None:
         self.ready: deque[tuple[bytes, int]] = deque()
         self.arrived = asyncio.Event()
-        self.dead = dead
+        self._dead = dead
+        self._metrics = metrics
+
+    def bury(self, body: bytes, reason: str) -> None:
+        """To the dead letters."""
+        self._dead.append(body)
+        self._metrics.count("dead_letters_total", reason=reason)
 
     def put(self, body: bytes) -> bool:
         if len(self.ready) >= QUEUE_JOBS:
@@ -36,7 +42,7 @@ class _Queue:
 
     def requeue(self, body: bytes, deliveries: int) -> None:
         if deliveries >= DELIVERY_LIMIT:
-            self.dead.append(body)
+            self.bury(body, "delivery_limit")
             return
         self.ready.appendleft((body, deliveries))
         self.arrived.set()
@@ -75,7 +81,7 @@ class _Consumer:
             try:
                 job = events.decode_job(body)
             except msgspec.MsgspecError:
-                self._queue.dead.append(body)
+                self._queue.bury(body, "unreadable")
                 continue
             delivery = _Delivery(self, job, body, deliveries)
             self._unsettled[id(delivery)] = delivery
@@ -89,7 +95,7 @@ class _Consumer:
 
     def reject(self, delivery: "_Delivery") -> None:
         if self.settle(delivery):
-            self._queue.dead.append(delivery.body)
+            self._queue.bury(delivery.body, "rejected")
 
     def close(self) -> None:
         for delivery in reversed(self._unsettled.values()):
@@ -153,6 +159,7 @@ class MemoryBus:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._metrics.gauge("bus_connected", 1)
         self._queues: dict[str, _Queue] = {}
         self._inboxes: dict[str, _Inbox] = {}
         self._bulletins: set[str] = set()
@@ -172,6 +179,9 @@ class MemoryBus:
 
     async def backlog(self, pool: str) -> int | None:
         return len(self._queue(pool).ready)
+
+    async def dead_letters(self) -> int | None:
+        return len(self.dead)
 
     @asynccontextmanager
     async def inbox(self, name: str, *, bulletins: bool) -> AsyncIterator[_Inbox]:
@@ -194,4 +204,4 @@ class MemoryBus:
             self._inboxes[name].put(body)
 
     def _queue(self, pool: str) -> _Queue:
-        return self._queues.setdefault(pool, _Queue(self.dead))
+        return self._queues.setdefault(pool, _Queue(self.dead, self._metrics))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from prosa.core.account import Account, SignIn, User
+from prosa.core.account import ADMIN, Account, SignIn, User
 from prosa.core.errors import BadName, NotFound, SignUpClosed, WrongPassword
 from prosa.core.policy import checked_name, checked_password
 from prosa.ports import Passwords, SignIns, Tokens, Users
@@ -54,7 +54,7 @@ class Accounts:
         if not self.options.sign_up and not await self.first():
             raise _closed()
         user = await self.add(username, password)
-        if not self.options.sign_up and user.role != "admin":
+        if not self.options.sign_up and user.role != ADMIN:
             # Two asked to be the first at the same moment, and this one was the second.
             await self._users.set_disabled(user.id, True)
             raise _closed()

@@ -56,7 +56,7 @@ class Chats:
                 await self._stops.stop(user, run)
             except ProsaError as error:
                 # The chat is gone already and the run ends by itself: that must not look like a failed deletion.
-                log.warning("chat.deleted_run_goes_on", run=str(run), error=error.message)
+                log.warning("chat.deleted_run_goes_on", run=str(run), user=str(user), error=error.message)
 
 
 def checked_title(title: str) -> str:

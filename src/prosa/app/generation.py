@@ -1,19 +1,21 @@
 """The one streaming loop: a claimed run from its first chunk to its one end."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 from uuid import UUID
 
 import structlog
 
+from prosa.app.endings import note_end
 from prosa.app.outbox import Outbox
+from prosa.app.spans import OK, STOPPED, Spans, reason
 from prosa.core.chat import Role, Turn
 from prosa.core.desk import Interruption, Work
 from prosa.core.errors import EngineFailed, Failed, InternalFailure, ModelBroke, ModelMissing, RunTimeout, Unavailable
-from prosa.core.events import Job, Over, Taken
-from prosa.core.model import Finished, Prompt
+from prosa.core.events import Gone, Job, Over, Taken
+from prosa.core.model import Chunk, Finished, Prompt
 from prosa.core.policy import Limits
 from prosa.core.run import Claimant, End, Failure, Finish, RunState, Usage
 from prosa.core.work import Held
@@ -21,12 +23,14 @@ from prosa.ports import Bus, Clock, Engine, Metrics, Runs
 
 log = structlog.get_logger()
 
+Stream = AbstractAsyncContextManager[AsyncIterator[Chunk]]
+
 RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Between tries at a store that is away; the last one repeats."""
 
 
 class Generation:
-    """Answers claimed runs. One object serves all runs of a worker."""
+    """Answers claimed runs. One object serves all runs of a worker; who calls has bound a run's ids for the log."""
 
     def __init__(  # noqa: PLR0913 — what a worker's loop needs, by keyword only
         self,
@@ -40,6 +44,7 @@ class Generation:
         clock: Clock,
         limits: Limits,
         metrics: Metrics,
+        spans: Spans,
     ) -> None:
         self._runs = runs
         self._bus = bus
@@ -50,6 +55,7 @@ class Generation:
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
+        self._spans = spans
         self._scopes: dict[UUID, asyncio.Timeout] = {}
 
     async def answer(self, claimant: Claimant, held: Held, origin: str | None) -> None:
@@ -62,11 +68,15 @@ class Generation:
         if work.attempt > 1:
             # Who watched the attempt before waits for this one's first frame.
             self._outbox.flush()
+        self._spans.claimed(work)
         try:
             await self._settle(work, await self._outcome(work, engine))
         finally:
             if work.ended is None:
                 work.gone()
+            if isinstance(work.ended, Gone):
+                log.info("run.let_go", attempt=work.attempt, reason=reason(work))
+            self._spans.left(work)
             self._outbox.announce(Over(work.run, held.row.chat, held.row.user))
 
     @property
@@ -92,7 +102,7 @@ class Generation:
             self._note(work, error)
             return End(RunState.FAILED, failure=Failure.of(error))
         except Exception:
-            log.exception("engine.broke", run=str(work.run), model=work.held.row.model)
+            log.exception("engine.broke", model=work.held.row.model)
             return _broken()
         if ended is not None:
             return End(RunState.DONE, ended.finish, ended.usage)
@@ -104,7 +114,7 @@ class Generation:
         """For the operator: the same sentence that the user is shown."""
         model = work.held.row.model
         self._metrics.count("engine_errors_total", model=model, code=error.code)
-        log.warning("model.failed", run=str(work.run), model=model, code=error.code, error=error.message)
+        log.warning("model.failed", attempt=work.attempt, model=model, code=error.code, error=error.message)
 
     async def _stream(self, work: Work, engine: Engine | None) -> Finished | None:
         """The model's end, or None where the run was interrupted or out of time. Raises Failed."""
@@ -112,9 +122,10 @@ class Generation:
             raise ModelMissing(f"The model {work.held.row.model!r} is not configured at this worker. Choose another.")
         prefix = work.reply.seq
         try:
-            return await self._attempt(work, engine)
+            return await self._call(work, work.held.row.model, engine)
         except EngineFailed as error:
-            fallback = self._engines.get(self._fallbacks.get(work.held.row.model, ""))
+            name = self._fallbacks.get(work.held.row.model, "")
+            fallback = self._engines.get(name)
             if (
                 fallback is None
                 or not error.retryable
@@ -123,17 +134,30 @@ class Generation:
             ):
                 raise
             self._note(work, error)
-            return await self._attempt(work, fallback)
+            return await self._call(work, name, fallback)
 
-    async def _attempt(self, work: Work, engine: Engine) -> Finished | None:
+    async def _call(self, work: Work, model: str, engine: Engine) -> Finished | None:
         if work.interruption is not None:
             return None
+        called, outcome = self._clock.monotonic(), STOPPED
+        try:
+            finished = await self._attempt(work, model, engine)
+            outcome = OK if finished else STOPPED if work.interruption else RunTimeout.code
+            return finished
+        except Exception as error:
+            outcome = error.code if isinstance(error, Failed) else InternalFailure.code
+            raise
+        finally:
+            self._metrics.count("engine_calls_total", model=model, outcome=outcome)
+            self._spans.called(work, model, called, outcome)
+
+    async def _attempt(self, work: Work, model: str, engine: Engine) -> Finished | None:
         prompt = Prompt(work.run, self._turns(work), work.reply.text)
         with suppress(TimeoutError):
             async with asyncio.timeout(work.held.seconds_left) as scope:
                 self._scopes[work.run] = scope
                 try:
-                    return await self._pump(work, engine, prompt)
+                    return await self._pump(work, model, engine.stream(prompt))
                 finally:
                     self._scopes.pop(work.run, None)
         return None
@@ -142,9 +166,9 @@ class Generation:
         system = self._systems.get(work.held.row.model)
         return (Turn(Role.SYSTEM, system), *work.held.turns) if system else work.held.turns
 
-    async def _pump(self, work: Work, engine: Engine, prompt: Prompt) -> Finished:
-        first = True
-        async with engine.stream(prompt) as chunks:
+    async def _pump(self, work: Work, model: str, stream: Stream) -> Finished:
+        first, called = True, self._clock.monotonic()
+        async with stream as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, Finished):
                     return chunk
@@ -153,10 +177,20 @@ class Generation:
                 if first:
                     # The first words do not wait for the tick.
                     first = False
+                    work.spoke_at = self._clock.monotonic()
                     self._outbox.hurry(work.run)
+                    self._begun(work, model, called)
                 if work.reply.seq > self._limits.reply_characters:
                     return Finished(Finish.LENGTH, Usage(completion_tokens=work.pieces))
         raise ModelBroke(f"The model {work.held.row.model!r} stopped without saying why. Try again.")
+
+    def _begun(self, work: Work, model: str, called: float) -> None:
+        """The model's first piece is here."""
+        now = self._clock.monotonic()
+        self._metrics.observe("engine_first_seconds", now - called, model=model)
+        if work.attempt == 1:
+            seconds = work.held.queued_seconds + now - work.begun
+            self._metrics.observe("first_token_seconds", seconds, model=work.held.row.model)
 
     async def _settle(self, work: Work, outcome: End | Interruption) -> None:
         """Make the outcome durable and tell the listeners."""
@@ -170,15 +204,17 @@ class Generation:
 
     async def _commit(self, work: Work, end: End) -> None:
         text = work.reply.text
-        tries = 0
+        tries, begun = 0, self._clock.monotonic()
         while True:
             try:
-                committed = await self._runs.finish(work.claimant, text, end, self._limits)
+                spoke = work.spoke(self._clock.monotonic())
+                committed = await self._runs.finish(work.claimant, text, end, self._limits, spoke=spoke)
                 break
             except Unavailable:
                 # The text stays in memory: the fence decides who commits when the store is back.
                 await self._pause(tries)
                 tries += 1
+        self._spans.committed(work, begun, tries, mine=committed.mine)
         if committed.mine and committed.end is not None:
             work.over(committed.end)
             self._ended(work, committed.end)
@@ -188,13 +224,12 @@ class Generation:
         self._dispatch(committed.promoted)
 
     def _ended(self, work: Work, end: End) -> None:
-        model = work.held.row.model
-        code = end.failure.code if end.failure else ""
-        self._metrics.count("runs_ended_total", state=end.state.value, code=code)
+        model, seconds = work.held.row.model, self._clock.monotonic() - work.begun
+        note_end(self._metrics, work.held.row, end, seconds)
         self._metrics.count("reply_characters_total", work.reply.seq, model=model)
         self._metrics.count("prompt_tokens_total", end.usage.prompt_tokens, model=model)
         self._metrics.count("completion_tokens_total", end.usage.completion_tokens, model=model)
-        self._metrics.observe("run_seconds", self._clock.monotonic() - work.begun, model=model)
+        self._metrics.observe("run_seconds", seconds, model=model)
 
     async def _give_back(self, work: Work) -> None:
         for tries in range(len(RETRY_SECONDS)):

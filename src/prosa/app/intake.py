@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 import msgspec
+import structlog
 
+from prosa.app.endings import note_end
+from prosa.app.spans import Spans
 from prosa.core import policy
 from prosa.core.errors import NotFound, Refused, TextTooLong, UnknownModel
 from prosa.core.events import Added, BulletinNotice, ChatTouched, Job, Over, StopAsked
@@ -15,6 +18,8 @@ from prosa.core.relay import Row
 from prosa.core.run import RunState
 from prosa.core.work import Ask, Receipt
 from prosa.ports import Bus, Metrics, Runs, Tokens
+
+log = structlog.get_logger()
 
 Announce = Callable[[BulletinNotice], None]
 
@@ -31,6 +36,7 @@ class Intake:
         catalogue: Catalogue,
         limits: Limits,
         metrics: Metrics,
+        spans: Spans,
         announce: Announce,
     ) -> None:
         self._runs = runs
@@ -39,6 +45,7 @@ class Intake:
         self._catalogue = catalogue
         self._limits = limits
         self._metrics = metrics
+        self._spans = spans
         self._announce = announce
 
     async def send(self, user: UUID, message: Send, *, run: UUID | None = None, origin: str | None = None) -> Receipt:
@@ -64,8 +71,11 @@ class Intake:
 
     async def stop(self, user: UUID, run: UUID) -> Row:
         """End a run with what it has said. The wish is stored before its worker is nudged. Raises NotFound."""
-        row, promoted = await self._runs.stop(user, run, self._limits)
-        self._dispatch(promoted)
+        stopped = await self._runs.stop(user, run, self._limits)
+        row = stopped.row
+        self._dispatch(stopped.promoted)
+        if stopped.mine and row.end is not None:
+            note_end(self._metrics, row, row.end)
         if row.state is RunState.RUNNING and row.worker is not None:
             self._bus.send(row.worker, StopAsked(run))
         elif row.state.ended:
@@ -75,12 +85,16 @@ class Intake:
     async def _accept(
         self, user: UUID, message: Send | Regenerate, run: UUID | None, origin: str | None, *, classic: bool = False
     ) -> Receipt:
+        begun = self._spans.now()
         refusal = self._refusal(message)
         ask = self._ask(user, message, None if refusal else message.model, run)
         ask = msgspec.structs.replace(ask, classic=True) if classic else ask
         receipt = await (self._runs.accept(ask, self._limits) if refusal is None else self._known(ask, refusal))
         if not receipt.repeated:
             self._metrics.count("accepted_total", model=ask.model)
+            self._metrics.observe("accept_seconds", self._spans.now() - begun)
+            self._spans.accepted(receipt.row, begun)
+            _log_accept(receipt.row)
             self._publish(ask, receipt, origin)
         return receipt
 
@@ -133,3 +147,7 @@ class Intake:
     def _dispatch(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             self._bus.dispatch(job)
+
+
+def _log_accept(row: Row) -> None:
+    log.debug("run.accepted", run=str(row.run), chat=str(row.chat), user=str(row.user), state=row.state.value)

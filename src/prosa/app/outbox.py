@@ -1,5 +1,6 @@
 """What a worker tells the gateways: frames of text, and bulletins; one of each a tick."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -9,14 +10,15 @@ from prosa.core.desk import Desk
 from prosa.core.events import BulletinNotice, RunEvent
 from prosa.ports import Bus, Clock, Metrics
 
-TICK_SECONDS: Final = (0.025, 0.2)
+TICK_SECONDS: Final = (0.025, 0.18)
 """The pause between frames, and how far it stretches under load."""
 TICK_SHARE: Final = 8
 """A flush may take one part in so many of the time: then the tick stretches."""
 EVENTS_A_SECOND: Final = 4_000
 """Each event costs its gateway a send to a socket. Where more come, the tick stretches and they grow instead."""
 HURRY_SECONDS: Final = 0.005
-"""The least time between two frames, however many replies begin: what cannot wait for the tick waits for this."""
+"""The least time between two frames out of turn, however many replies begin: what cannot wait for the tick waits for
+this."""
 
 
 class Outbox:
@@ -32,7 +34,7 @@ class Outbox:
         self._flushed = clock.monotonic()
         self._pause = TICK_SECONDS[0]
         self._pressed: set[UUID] = set()
-        self._sent = clock.monotonic()
+        self._pressed_at = -math.inf
 
     def announce(self, notice: BulletinNotice) -> None:
         self._notices.append(notice)
@@ -40,7 +42,7 @@ class Outbox:
     def hurry(self, run: UUID) -> None:
         """Somebody waits for the first words of this reply: they go now, or within HURRY_SECONDS."""
         self._pressed.add(run)
-        if self._clock.monotonic() - self._sent >= HURRY_SECONDS:
+        if self._clock.monotonic() - self._pressed_at >= HURRY_SECONDS:
             self._press()
 
     async def run(self) -> None:
@@ -59,15 +61,17 @@ class Outbox:
         """
         begun = self._clock.monotonic()
         count = self._send(self.desk.cut())
+        spent = self._clock.monotonic() - begun
         if self._notices:
             notices, self._notices = self._notices, []
             self._bus.announce(notices)
         self._flushed = begun
-        self._pause = pause_seconds(self._sent - begun, count)
+        self._pause = pause_seconds(spent, count)
 
     def _press(self) -> None:
         """Only what was pressed for: the text of all others grows until the tick."""
         self._send(self.desk.cut(self._pressed))
+        self._pressed_at = self._clock.monotonic()
 
     def _send(self, frames: Mapping[str, Sequence[RunEvent]]) -> int:
         """The number of events."""
@@ -75,7 +79,6 @@ class Outbox:
             self._bus.send(gateway, events.frame(self.name, run_events))
             self._metrics.observe("frame_events", len(run_events))
         self._pressed.clear()
-        self._sent = self._clock.monotonic()
         return sum(len(run_events) for run_events in frames.values())
 
 

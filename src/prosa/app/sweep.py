@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from prosa.app.endings import note_end
 from prosa.app.outbox import Outbox
 from prosa.core.events import Job, Over
+from prosa.core.operations import Duty
 from prosa.core.policy import Limits
+from prosa.core.relay import Row
 from prosa.ports import Bus, Clock, Metrics, Sweeps
 
 BATCH: Final = 200
@@ -66,13 +69,21 @@ class Sweeper:
         """Since this worker's last heartbeat that was written."""
         return self._clock.monotonic() - self._seen
 
-    async def beat(self, *, slots: int, draining: bool) -> None:
-        """Say that this worker lives. Raises Unavailable."""
-        await self._sweeps.heartbeat(self._outbox.name, slots=slots, draining=draining, alone=self._alone)
+    async def beat(self, duty: Duty, *, draining: bool) -> bool:
+        """Say that this worker lives. Whether an administrator wants it to drain, and it is not the only one.
+
+        Raises Unavailable.
+        """
+        slots = sum(duty.pools.values())
+        wanted = await self._sweeps.heartbeat(
+            self._outbox.name, slots=slots, draining=draining, alone=self._alone, duty=duty
+        )
         now = self._clock.monotonic()
+        self._metrics.gauge("lease_margin_seconds", self._limits.lease_seconds - (now - self._seen))
         if now - self._seen > self._missed_seconds:
             self._trusted_from = now + self._limits.lease_seconds
         self._seen = now
+        return wanted and not self._alone
 
     async def sweep(self, room: int, take: Callable[[Job], None]) -> None:
         """One round: take over at most ``room`` orphans, promote, dispatch again, expire, prune. Raises Unavailable."""
@@ -82,9 +93,15 @@ class Sweeper:
         for pool in self._pools:
             await self._dispatch_again(pool)
         for row in await self._sweeps.expire(self._limits, BATCH):
-            self._outbox.announce(Over(row.run, row.chat, row.user))
+            self.over(row)
             self._metrics.count("expired_total")
         await self._prune()
+
+    def over(self, row: Row) -> None:
+        """This worker ended a run that nobody answers any more."""
+        self._outbox.announce(Over(row.run, row.chat, row.user))
+        if row.end is not None:
+            note_end(self._metrics, row, row.end)
 
     async def _take_over(self, room: int, take: Callable[[Job], None]) -> None:
         if room < 1 or not self.trusts:

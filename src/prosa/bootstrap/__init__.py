@@ -6,7 +6,7 @@ from prosa.bootstrap.engines import engines
 from prosa.bootstrap.foundation import Common
 from prosa.bootstrap.gateway import SOCKETS_A_USER, make_hub, make_intake
 from prosa.bootstrap.server import OPEN_FILES
-from prosa.bootstrap.upkeep import accounts, migrate, store_check
+from prosa.bootstrap.upkeep import accounts, migrate, store_check, traces_check
 from prosa.bootstrap.worker import make_worker
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "migrate",
     "serve",
     "store_check",
+    "traces_check",
     "worker",
 ]

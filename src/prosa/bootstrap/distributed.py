@@ -9,15 +9,17 @@ import structlog
 from prosa.adapters import rabbitmq_bus
 from prosa.adapters.passwords import Argon2Passwords
 from prosa.app.access import Access
+from prosa.app.presence import Presence
 from prosa.bootstrap.engines import engines
-from prosa.bootstrap.foundation import BusOpener, Common, common, store_ready
-from prosa.bootstrap.gateway import make_app, make_hub
+from prosa.bootstrap.exposition import exposition, exposure, metrics_shown
+from prosa.bootstrap.foundation import BusOpener, Common, common, store_ready, vitals
+from prosa.bootstrap.gateway import make_app, make_hub, make_presence
 from prosa.bootstrap.process import Process, name_of, process
 from prosa.bootstrap.server import Server, server
 from prosa.bootstrap.worker import make_worker
 from prosa.core.errors import BadConfig, BusUnavailable
 from prosa.gateway.hub import Hub
-from prosa.ports import Bus, Metrics
+from prosa.ports import Broker, Metrics
 from prosa.settings import Settings
 from prosa.worker.probes import Probes, application
 
@@ -34,7 +36,7 @@ def for_several(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def broker(settings: Settings, metrics: Metrics, name: str) -> AsyncIterator[Bus]:
+async def broker(settings: Settings, metrics: Metrics, name: str) -> AsyncIterator[Broker]:
     """RabbitMQ. Raises BrokerRefused and BrokerMismatch where it answers, and will not have us as things are."""
     # One that is away keeps nobody from starting: the bus says so and goes on trying, and accepts go on.
     with suppress(BusUnavailable):
@@ -65,26 +67,31 @@ async def _gateway(own: Process, bus: BusOpener) -> None:
     settings = own.settings
     async with AsyncExitStack() as stack:
         name = name_of("gw")
-        parts = await stack.enter_async_context(common(settings, name, bus=bus))
+        parts = await stack.enter_async_context(common(settings, name, bus=bus, role="gateway"))
+        await stack.enter_async_context(metrics_shown(parts))
         passwords = await stack.enter_async_context(Argon2Passwords())
         access = Access(parts.store.sign_ins, parts.tokens, parts.clock)
         hub = make_hub(parts, access, name)
         departure = Departure(hub)
+        presence = make_presence(parts, hub, lambda: departure.leaving)
         serving = server(settings, make_app(parts, hub, access, passwords, lambda: departure.ready))
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(hub.run())
             leaving = group.create_task(_depart(own, departure, serving))
-            starting = group.create_task(_start(parts, departure, name))
+            starting = group.create_task(_start(parts, departure, presence))
+            measuring = group.create_task(vitals(parts, own.lines, counts=True).run())
             await serving.serve(sockets=own.listeners)
-            for task in (listening, leaving, starting):
+            for task in (listening, leaving, starting, measuring):
                 task.cancel()
+            await presence.announce()
 
 
-async def _start(parts: Common, departure: "Departure", name: str) -> None:
-    """Serve from the beginning, but be ready only with a database that can be used."""
+async def _start(parts: Common, departure: "Departure", presence: Presence) -> None:
+    """Serve from the beginning, but be ready, and on the administrators' map, only with a database that can be used."""
     await store_ready(parts.settings, parts.clock)
     departure.started = True
-    log.info("gateway.ready", gateway=name)
+    log.info("gateway.ready", gateway=departure.hub.name)
+    await presence.run()
 
 
 async def _depart(own: Process, departure: "Departure", serving: Server) -> None:
@@ -126,22 +133,19 @@ def worker(settings: Settings, inherited: tuple[int, ...] = (), *, bus: BusOpene
 async def _worker(own: Process, bus: BusOpener) -> None:
     name = name_of("wk")
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(common(own.settings, name, bus=bus))
-        probes = Probes(name, parts.metrics.exposition, _secret(own.settings))
+        parts = await stack.enter_async_context(common(own.settings, name, bus=bus, role="worker"))
+        probes = Probes(name, exposition(parts), exposure(own.settings, gateway=False))
         serving = server(own.settings, application(probes))
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(_work(parts, probes, name))
             leaving = group.create_task(_retire(own, probes, answering))
             probing = group.create_task(serving.serve(sockets=own.listeners))
+            measuring = group.create_task(vitals(parts, own.lines, counts=False).run())
             await asyncio.wait((answering,))
             leaving.cancel()
+            measuring.cancel()
             serving.should_exit = True
             await probing
-
-
-def _secret(settings: Settings) -> str | None:
-    token = settings.metrics_token
-    return token.get_secret_value() if token else None
 
 
 async def _work(parts: Common, probes: Probes, name: str) -> None:
@@ -158,5 +162,4 @@ async def _retire(own: Process, probes: Probes, answering: asyncio.Task[None]) -
     if probes.runner is None:
         answering.cancel()
         return
-    log.info("worker.draining", runs=probes.runner.busy, seconds=own.settings.drain_seconds)
     probes.runner.drain()

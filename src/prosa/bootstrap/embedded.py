@@ -8,8 +8,9 @@ from prosa.adapters.passwords import Argon2Passwords
 from prosa.adapters.sql import migrate as schema
 from prosa.app.access import Access
 from prosa.bootstrap.engines import engines
-from prosa.bootstrap.foundation import common, memory_bus
-from prosa.bootstrap.gateway import make_app, make_hub
+from prosa.bootstrap.exposition import metrics_shown
+from prosa.bootstrap.foundation import common, memory_bus, vitals
+from prosa.bootstrap.gateway import make_app, make_hub, make_presence
 from prosa.bootstrap.process import Process, name_of, process
 from prosa.bootstrap.server import Server, server
 from prosa.bootstrap.worker import make_worker
@@ -35,12 +36,21 @@ async def _serve(own: Process) -> None:
     await schema.migrate(settings.database_url)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(common(settings, name_of("gw"), bus=memory_bus))
+        await stack.enter_async_context(metrics_shown(parts))
         passwords = await stack.enter_async_context(Argon2Passwords())
         models = await stack.enter_async_context(engines(settings))
         access = Access(parts.store.sign_ins, parts.tokens, parts.clock)
         hub = make_hub(parts, access)
-        serving = server(settings, make_app(parts, hub, access, passwords, lambda: not serving.should_exit), GREETING)
-        await _together(own, hub, make_worker(parts, models, alone=True), serving)
+        app = make_app(parts, hub, access, passwords, lambda: not serving.should_exit)
+        serving = server(settings, app, GREETING)
+        presence = make_presence(parts, hub, lambda: serving.should_exit)
+        async with asyncio.TaskGroup() as group:
+            measuring = group.create_task(vitals(parts, own.lines, counts=True).run())
+            announcing = group.create_task(presence.run())
+            await _together(own, hub, make_worker(parts, models, alone=True), serving)
+            measuring.cancel()
+            announcing.cancel()
+            await presence.announce()
 
 
 async def _together(own: Process, hub: Hub, worker: Runner, serving: Server) -> None:

@@ -12,7 +12,11 @@ from prosa.app.access import Access
 from prosa.app.accounts import DAY_SECONDS, AccountOptions, Accounts
 from prosa.app.chats import Chats
 from prosa.app.intake import Intake
-from prosa.bootstrap.foundation import VERSION, Common
+from prosa.app.operations import Administration
+from prosa.app.presence import Load, Presence
+from prosa.app.spans import Spans
+from prosa.bootstrap.exposition import exposition, exposure
+from prosa.bootstrap.foundation import VERSION, Common, this_process
 from prosa.bootstrap.process import name_of
 from prosa.core.model import Catalogue
 from prosa.gateway import classic
@@ -29,14 +33,16 @@ SOCKETS_A_USER: Final = 100
 
 
 def make_hub(parts: Common, access: Access, name: str | None = None) -> Hub:
+    name = name or name_of("gw")
     return Hub(
-        name=name or name_of("gw"),
+        name=name,
         bus=parts.bus,
         reads=parts.store.reads,
         chats=parts.store.chats,
         sign_ins=parts.store.sign_ins,
         clock=parts.clock,
         metrics=parts.metrics,
+        spans=Spans(parts.traces, parts.clock, name),
         revoked=access.forget,
     )
 
@@ -49,8 +55,27 @@ def make_intake(parts: Common, hub: Hub) -> Intake:
         catalogue=Catalogue({model.name: model.pool for model in parts.settings.catalog}),
         limits=parts.settings.limits,
         metrics=parts.metrics,
+        spans=Spans(parts.traces, parts.clock, hub.name),
         announce=hub.announce,
     )
+
+
+def make_administration(parts: Common, intake: Intake) -> Administration:
+    return Administration(
+        operations=parts.store.operations,
+        letters=parts.bus,
+        intake=intake,
+        clock=parts.clock,
+        models={model.name: model.pool for model in parts.settings.catalog},
+        alone=parts.settings.broker_url is None,
+    )
+
+
+def make_presence(parts: Common, hub: Hub, leaving: Callable[[], bool]) -> Presence:
+    """``leaving``: this gateway wants no more connections."""
+    process = this_process(hub.name, parts.clock)
+    load = lambda: Load(hub.sockets, hub.watched, leaving())  # noqa: E731 — asked again and again
+    return Presence(parts.store.operations, parts.clock, process, load)
 
 
 def make_app(
@@ -73,13 +98,14 @@ def make_app(
     )
     parts = Parts(
         accounts=Accounts(store.users, store.sign_ins, passwords, common.tokens, account_options(settings)),
+        administration=make_administration(common, intake),
         access=access,
         chats=Chats(store.chats, intake),
         intake=intake,
         hub=hub,
         reads=store.reads,
         metrics=common.metrics,
-        exposition=common.metrics.exposition,
+        exposition=exposition(common),
         clock=common.clock,
         throttle=Throttle(common.clock, on=settings.rate_limits),
         limits=settings.limits,
@@ -106,12 +132,11 @@ def _classic(door: Door, store: Store) -> WebSocketRoute:
 
 
 def _options(settings: Settings) -> Options:
-    token = settings.metrics_token
     return Options(
         version=VERSION,
         origins=frozenset(settings.origins),
         secure_cookies=settings.secure_cookies == "on",
-        metrics_token=token.get_secret_value() if token else None,
+        metrics=exposure(settings, gateway=True),
     )
 
 

@@ -16,6 +16,7 @@ from prosa.adapters.clock import SystemClock
 from prosa.adapters.tokens import SystemTokens
 from prosa.bootstrap.server import listening, raise_open_files
 from prosa.core.errors import SetupError
+from prosa.lines import Lines
 from prosa.ports import Clock
 from prosa.settings import Settings
 
@@ -28,8 +29,11 @@ NEW_OBJECTS: Final = 20_000
 class Process:
     """``told_to_end`` is set by SIGTERM or SIGINT; a second one ends the process at once."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket], runner: asyncio.Runner) -> None:
+    def __init__(
+        self, settings: Settings, lines: Lines, listeners: list[socket.socket], runner: asyncio.Runner
+    ) -> None:
         self.settings = settings
+        self.lines = lines
         self.listeners = listeners
         self.clock: Clock = SystemClock()
         self.told_to_end = asyncio.Event()
@@ -71,18 +75,18 @@ def first(group: BaseExceptionGroup[BaseException]) -> SetupError | None:
 @contextmanager
 def process(settings: Settings, port: int, inherited: Sequence[int], *, option: str = "--port") -> Iterator[Process]:
     """Open the log and the sockets. Raises PortTaken and BadConfig."""
-    logs.configure(settings.log_format, settings.log_level)
-    for warning in settings.warnings:
-        log.warning("settings.noted", warning=warning)
-    raise_open_files()
-    # What was imported lives as long as the process: nothing there is ever garbage.
-    gc.freeze()
-    gc.set_threshold(NEW_OBJECTS)
-    with (
-        listening(settings.host, port, inherited, option) as listeners,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        yield Process(settings, listeners, runner)
+    with logs.writing(settings.log_format, settings.log_level) as lines:
+        for warning in settings.warnings:
+            log.warning("settings.noted", warning=warning)
+        raise_open_files()
+        # What was imported lives as long as the process: nothing there is ever garbage.
+        gc.freeze()
+        gc.set_threshold(NEW_OBJECTS)
+        with (
+            listening(settings.host, port, inherited, option) as listeners,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            yield Process(settings, lines, listeners, runner)
 
 
 def name_of(kind: str) -> str:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+import msgspec
 import structlog
 import uvicorn
 
 from prosa.bootstrap.foundation import VERSION
 from prosa.core.errors import BadConfig, PortTaken
 from prosa.gateway.transport import SmallBuffers
+from prosa.lines import offer
 from prosa.settings import Settings
 
 log = structlog.get_logger()
@@ -31,9 +33,10 @@ class Server(uvicorn.Server):
     given back what it holds.
     """
 
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+    def __init__(self, config: uvicorn.Config, greeting: str, said: str) -> None:
         super().__init__(config)
         self._greeting = greeting
+        self._said = said
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,10 +46,9 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             where = address_of(listener)
-            log.info("prosa.listening", address=where, version=VERSION)
+            log.info(self._said, address=where, version=VERSION)
             if self._greeting:
-                sys.stdout.write(self._greeting.format(address=where) + "\n")
-                sys.stdout.flush()
+                offer(sys.stdout, self._greeting.format(address=where) + "\n")
 
     def stop_listening(self) -> None:
         """Take no more connections; those that are there stay."""
@@ -54,7 +56,21 @@ class Server(uvicorn.Server):
             server.close()
 
 
-def server(settings: Settings, app: Callable[..., object], greeting: str = "") -> Server:
+class Manner(msgspec.Struct, frozen=True):
+    """How a server serves. ``said``: what it logs with each address.
+
+    ``connections``: who comes when there are as many gets a 503. ``leave_seconds``: for requests when it ends.
+    """
+
+    said: str = "prosa.listening"
+    connections: int | None = None
+    leave_seconds: int = GRACE_SECONDS
+
+
+PUBLIC: Final = Manner()
+
+
+def server(settings: Settings, app: Callable[..., object], greeting: str = "", manner: Manner = PUBLIC) -> Server:
     """``greeting`` is printed when the server can be reached; ``{address}`` in it is where."""
     config = uvicorn.Config(
         app,
@@ -65,10 +81,11 @@ def server(settings: Settings, app: Callable[..., object], greeting: str = "") -
         access_log=False,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        limit_concurrency=manner.connections,
+        timeout_graceful_shutdown=manner.leave_seconds,
         timeout_keep_alive=30,
     )
-    return Server(config, greeting)
+    return Server(config, greeting, manner.said)
 
 
 def address_of(listener: socket.socket) -> str:
@@ -104,13 +121,13 @@ def _inherited(descriptor: int) -> socket.socket:
     return found
 
 
-def bound(host: str, port: int, option: str = "--port") -> socket.socket:
-    """A listening socket whose connections give up on peers that stopped. Raises PortTaken."""
+def bound(host: str, port: int, option: str = "--port", host_option: str = "--host") -> socket.socket:
+    """A listening socket whose connections give up on peers that stopped. Raises PortTaken, which names the options."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
     except OSError as error:
-        raise PortTaken(f"Prosa cannot listen on {host}: {error.strerror}. Give another --host.") from error
+        raise PortTaken(f"Prosa cannot listen on {host}: {error.strerror}. Give another {host_option}.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
@@ -119,14 +136,15 @@ def bound(host: str, port: int, option: str = "--port") -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _taken(host, port, option, error) from error
+        raise _taken(host, port, (host_option, option), error) from error
     return listener
 
 
-def _taken(host: str, port: int, option: str, error: OSError) -> PortTaken:
+def _taken(host: str, port: int, options: tuple[str, str], error: OSError) -> PortTaken:
+    host_option, option = options
     if error.errno == errno.EADDRINUSE:
         return PortTaken(f"Port {port} on {host} is taken by another program. Stop it, or give another {option}.")
-    return PortTaken(f"Prosa cannot listen on {host}:{port}: {error.strerror}. Give another --host or {option}.")
+    return PortTaken(f"Prosa cannot listen on {host}:{port}: {error.strerror}. Give another {host_option} or {option}.")
 
 
 def raise_open_files() -> None:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prosa.adapters import otlp_traces
 from prosa.adapters.passwords import Argon2Passwords
 from prosa.adapters.sql import migrate as schema
 from prosa.adapters.sql.store import open_store
 from prosa.adapters.tokens import SystemTokens
 from prosa.app.accounts import Accounts
+from prosa.bootstrap.foundation import receiver
 from prosa.bootstrap.gateway import account_options
 from prosa.settings import Settings
 
@@ -24,6 +26,11 @@ async def store_check(settings: Settings) -> str:
     async with open_store(settings.database_url) as store:
         counts = await store.reads.counts()
     return f"The database answers, its schema is {schema.head()}, and {sum(counts.values())} runs wait for their end."
+
+
+async def traces_check(settings: Settings, endpoint: str) -> str:
+    """One sentence of how the receiver of traces does. Raises BadConfig, and OSError where it takes none."""
+    return await otlp_traces.check(receiver(settings, endpoint))
 
 
 @asynccontextmanager

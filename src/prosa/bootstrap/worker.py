@@ -7,8 +7,9 @@ import structlog
 
 from prosa.app.generation import Generation
 from prosa.app.outbox import Outbox
+from prosa.app.spans import Spans
 from prosa.app.sweep import Sweeper
-from prosa.bootstrap.foundation import Common
+from prosa.bootstrap.foundation import Common, this_process
 from prosa.bootstrap.process import name_of
 from prosa.core.desk import Desk
 from prosa.ports import Engine
@@ -34,6 +35,7 @@ def make_worker(parts: Common, models: Mapping[str, Engine], *, alone: bool, nam
         clock=parts.clock,
         limits=settings.limits,
         metrics=parts.metrics,
+        spans=Spans(parts.traces, parts.clock, outbox.name),
     )
     sweeper = Sweeper(
         sweeps=parts.store.sweeps,
@@ -55,6 +57,7 @@ def make_worker(parts: Common, models: Mapping[str, Engine], *, alone: bool, nam
         outbox=outbox,
         generation=generation,
         sweeper=sweeper,
+        process=this_process(outbox.name, parts.clock),
         pools=settings.pools,
         drain_seconds=EMBEDDED_DRAIN_SECONDS if alone else settings.drain_seconds,
     )

@@ -150,7 +150,7 @@ def bench(  # noqa: PLR0913 — each is an option
         command=shlex.join(["prosa", *sys.argv[1:]]),
         processes=processes,
     )
-    if not _run(job, watched(cluster, _pids(pid or []))):
+    if not _run(job, watched(cluster, _pids(pid or []), _token() if cluster else None)):
         raise typer.Exit(WRONG)
 
 
@@ -176,13 +176,13 @@ def _on_interrupt(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGINT, interrupted)
 
 
-def watched(cluster: Path | None, pids: Mapping[str, int]) -> Watched:
+def watched(cluster: Path | None, pids: Mapping[str, int], token: str | None = None) -> Watched:
     """The processes to measure: those of a cluster's file, which is read anew as they restart, and named ones."""
     if cluster is None:
         return Watched(lambda: pids, metered)
     read = _reader(cluster)
-    addresses = tuple(one.address for one in read().processes if one.address and one.address.startswith("http"))
-    return Watched(lambda: {**{one.name: one.pid for one in read().processes}, **pids}, metered, addresses)
+    addresses = tuple(one.metrics for one in read().processes if one.metrics)
+    return Watched(lambda: {**{one.name: one.pid for one in read().processes}, **pids}, metered, addresses, token)
 
 
 def metered(pid: int) -> Used | None:
@@ -197,7 +197,7 @@ def metered(pid: int) -> Used | None:
 class _Process(msgspec.Struct):
     name: str
     pid: int
-    address: str | None = None
+    metrics: str = ""
 
 
 class _Written(msgspec.Struct):
@@ -223,6 +223,12 @@ def _reader(path: Path) -> Callable[[], _Written]:
         return last
 
     return read
+
+
+def _token() -> str | None:
+    """The deployment's own, where the bench runs with its settings."""
+    token = settings.load().metrics_token
+    return token.get_secret_value() if token else None
 
 
 def _pids(named: list[str]) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """People and their sign-ins."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
+
+ADMIN: Final = "admin"
 
 
 class User(msgspec.Struct, frozen=True):

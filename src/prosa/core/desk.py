@@ -25,7 +25,8 @@ class Interruption(Enum):
 class Work:
     """One claimed run at its worker. ``listeners`` maps each gateway to the characters that it was sent.
 
-    ``pieces`` counts the engine's chunks: all that is known of the usage of a reply that was cut short.
+    ``pieces`` counts the engine's chunks: all that is known of the usage of a reply that was cut short. ``begun`` and
+    ``spoke_at`` are moments of the worker's own clock: of the claim, and of the attempt's first text.
     """
 
     def __init__(self, claimant: Claimant, held: Held) -> None:
@@ -37,6 +38,7 @@ class Work:
         self.whole = False
         self.checkpoints = 0
         self.begun = 0.0
+        self.spoke_at: float | None = None
         self.pieces = 0
         self.interruption: Interruption | None = None
         self.ended: RunEnded | Gone | None = None
@@ -48,6 +50,10 @@ class Work:
     @property
     def attempt(self) -> int:
         return self.held.row.attempt
+
+    def spoke(self, now: float) -> float | None:
+        """Seconds since the attempt's first text; None before it."""
+        return None if self.spoke_at is None else now - self.spoke_at
 
     def started(self) -> RunStarted:
         return RunStarted(self.run, self.claimant.claim, self.attempt, self.held.row.model)
@@ -135,16 +141,16 @@ class Desk:
             if work.ended is not None:
                 self._answer(gateway, work.ended)
 
-    def saves(self, *, everything: bool) -> list[Save]:
+    def saves(self, *, everything: bool, now: float = 0.0) -> list[Save]:
         """What to append in the store: of all works, or only of those that were never saved and have text."""
-        return [self._save(work) for work in self if everything or (not work.checkpoints and work.reply.seq)]
+        return [self._save(work, now) for work in self if everything or (not work.checkpoints and work.reply.seq)]
 
-    def _save(self, work: Work) -> Save:
+    def _save(self, work: Work, now: float) -> Save:
         work.checkpoints += 1
-        claim = work.claimant.claim
+        claim, spoke = work.claimant.claim, work.spoke(now)
         if work.whole:
-            return Save(work.run, claim, 0, work.reply.text, whole=True)
-        return Save(work.run, claim, work.saved, work.reply.since(work.saved))
+            return Save(work.run, claim, 0, work.reply.text, whole=True, spoke=spoke)
+        return Save(work.run, claim, work.saved, work.reply.since(work.saved), spoke=spoke)
 
     def saved(self, sent: Iterable[Save], found: Iterable[Saved]) -> list[tuple[Work, Interruption]]:
         """Learn what a checkpoint found: stored lengths, and the works that must end now, with the reason."""

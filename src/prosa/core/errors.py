@@ -21,6 +21,7 @@
     │   ├── NotAllowed              not_allowed
     │   ├── ForbiddenOrigin         forbidden_origin
     │   ├── NotEnded                not_ended          what needs a finished reply met a running one
+    │   ├── OneProcess              one_process        the worker that cannot be asked to leave
     │   ├── TooManyWaiting          too_many_waiting
     │   └── RateLimited             rate_limited
     ├── Unavailable                 something Prosa needs is away; nothing was stored
@@ -138,6 +139,10 @@ class ForbiddenOrigin(Refused):
 class NotEnded(Refused):
     code = "not_ended"
     retryable = True
+
+
+class OneProcess(Refused):
+    code = "one_process"
 
 
 class TooManyWaiting(Refused):

@@ -1,5 +1,6 @@
 """What the life of a run asks of the store and is answered: accept, claim, checkpoint, finish."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from prosa.core.chat import Turn
 from prosa.core.events import Job
 from prosa.core.relay import Row
-from prosa.core.run import End
+from prosa.core.run import End, RunState
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -54,12 +55,17 @@ class Held(msgspec.Struct, frozen=True):
     turns: tuple[Turn, ...]
     stop_requested: bool
     seconds_left: float
+    queued_seconds: float = 0.0
+    """From its last queueing to this claim, by the store's clock."""
+    lost_by: str | None = None
+    """The dead worker from which this claim took the run over."""
 
 
 class Save(msgspec.Struct, frozen=True):
     """Text to append to what is stored of a run, under its claim: ``at`` is the stored length that it continues.
 
-    ``whole`` replaces instead, after the store said that the lengths differ.
+    ``whole`` replaces instead, after the store said that the lengths differ. ``spoke``: so many seconds ago the
+    attempt's first text came; None before it.
     """
 
     run: UUID
@@ -67,6 +73,7 @@ class Save(msgspec.Struct, frozen=True):
     at: int
     text: str
     whole: bool = False
+    spoke: float | None = None
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -83,3 +90,20 @@ class Committed(msgspec.Struct, frozen=True):
     mine: bool
     end: End | None
     promoted: tuple[Job, ...] = ()
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """A run as it is after a stop. ``mine``: this call ended it. ``promoted`` may be dispatched."""
+
+    row: Row
+    mine: bool = False
+    promoted: tuple[Job, ...] = ()
+
+
+class Census(msgspec.Struct, frozen=True):
+    """The deployment as the store knows it: runs without an end, how long the oldest of each state is in it, and
+    workers: ``alive``, ``draining`` (alive, and takes no more), ``silent`` (neither heard of nor told to end)."""
+
+    runs: Mapping[RunState, int]
+    oldest_seconds: Mapping[RunState, float]
+    workers: Mapping[str, int]

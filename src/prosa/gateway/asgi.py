@@ -5,7 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from prosa.core.errors import ProsaError
-from prosa.gateway import auth, documents, health, http, page, problems
+from prosa.gateway import admin, auth, documents, health, http, page, problems
 from prosa.gateway.edge import Edge
 from prosa.gateway.page import Page
 from prosa.gateway.parts import Options, Parts
@@ -28,7 +28,7 @@ def application(parts: Parts) -> FastAPI:
     app.add_middleware(Edge, parts=parts)
     _handlers(app)
     app.router.routes.extend(parts.websockets)
-    for router in (auth.router(), http.router(), health.router()):
+    for router in (auth.router(), http.router(), admin.router(), health.router()):
         app.include_router(router)
     app.router.default = Page(page.load())
     return app

@@ -1,12 +1,17 @@
 """Who calls: what every route is given before it runs."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from prosa.core.account import SignIn
+from prosa.core.account import ADMIN, SignIn
+from prosa.core.errors import NotAllowed
 from prosa.gateway.credentials import SAFE_METHODS, check_same_site, secret_of
 from prosa.gateway.parts import Parts, parts_of
+
+NAMED: Final = ("chat", "run", "reply")
+"""Ids in addresses."""
 
 
 async def _parts(request: Request) -> Parts:
@@ -29,7 +34,22 @@ SameSite = Depends(same_site)
 async def signed_in(request: Request, parts: Gateway, _checked: Annotated[None, SameSite]) -> SignIn:
     """Raises NotSignedIn, ForbiddenOrigin."""
     secret, _ = secret_of(request.headers, request.cookies)
-    return await parts.access.who(secret)
+    sign_in = await parts.access.who(secret)
+    # For every line of this request, with what its address names. The one before may have left something behind.
+    clear_contextvars()
+    named = {name: str(request.path_params[name]) for name in NAMED if name in request.path_params}
+    bind_contextvars(user=str(sign_in.user.id), **named)
+    return sign_in
 
 
 Caller = Annotated[SignIn, Depends(signed_in)]
+
+
+async def administrator(caller: Caller) -> SignIn:
+    """Raises NotAllowed, and what ``signed_in`` raises."""
+    if caller.user.role != ADMIN:
+        raise NotAllowed("This is for administrators. Ask one of them.")
+    return caller
+
+
+Administrator = Depends(administrator)

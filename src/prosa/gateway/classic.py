@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from structlog.contextvars import bind_contextvars
 
 from prosa.app.intake import Intake
 from prosa.core import classic
@@ -70,6 +71,7 @@ def route(door: ClassicDoor) -> WebSocketRoute:
             with suppress(WebSocketDisconnect, RuntimeError, OSError):
                 await websocket.close(turned.code, turned.reason)
         else:
+            bind_contextvars(chat=str(chat), user=str(opened.user))
             await Connection(websocket, door, chat, opened).serve()
 
     return WebSocketRoute(PATH, endpoint)
@@ -271,14 +273,18 @@ class Connection:
 
     async def _send(self, saying: Saying) -> bool:
         """False: nobody is there any more, or who is does not read."""
+        frame, traffic = classic.encode(saying), self._door.hub.traffic
         try:
             async with self._sending, asyncio.timeout(self._door.send_seconds):
-                await self._socket.send_text(classic.encode(saying))
+                traffic.begins(self, frame)
+                await self._socket.send_text(frame)
         except TimeoutError:
             self._end(OVERLOADED)
             return False
         except (WebSocketDisconnect, RuntimeError, OSError):
             return False
+        finally:
+            traffic.ends(self)
         return True
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -298,6 +304,7 @@ class Connection:
         try:
             if text is None:
                 raise BadFrame("The frame is binary. Send text frames.")
+            self._door.hub.traffic.came(text)
             async with asyncio.timeout(REQUEST_SECONDS):
                 receipt = await self._door.intake.classic(self.user, self._chat, text, origin=self._door.hub.name)
         except ProsaError as error:

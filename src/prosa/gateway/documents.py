@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from prosa.core.errors import ProsaError
+from prosa.gateway import admin_schemas as admin_bodies
 from prosa.gateway import problems
 from prosa.gateway import schemas as bodies
 from prosa.gateway.credentials import COOKIE
@@ -87,7 +88,8 @@ def _document(app: FastAPI) -> Document:
     components.setdefault("schemas", {}).update(schemas)
     # Once more from the source: FastAPI leaves out every null, also those in examples.
     for name, schema in components["schemas"].items():
-        extra = getattr(getattr(bodies, name, None), "model_config", {}).get("json_schema_extra", {})
+        body = getattr(bodies, name, None) or getattr(admin_bodies, name, None)
+        extra = getattr(body, "model_config", {}).get("json_schema_extra", {})
         schema.update(extra)
     components["securitySchemes"] = _SCHEMES
     return found

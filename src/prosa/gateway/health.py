@@ -1,21 +1,18 @@
 """Whether this gateway lives, whether it is ready, and its metrics."""
 
 import asyncio
-import hmac
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
 
-from prosa.core.errors import NotSignedIn, ProsaError
+from prosa.core.errors import ProsaError
 from prosa.core.run import RunState
 from prosa.gateway import schemas
 from prosa.gateway.caller import Gateway
-from prosa.gateway.credentials import secret_of
 from prosa.gateway.documents import Document, operation
 from prosa.gateway.parts import Parts
-
-METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 State = Literal["ok", "draining", "unavailable"]
 
@@ -34,22 +31,14 @@ async def live() -> schemas.Alive:
 
 
 async def metrics(request: Request, parts: Gateway) -> Response:
-    """For Prometheus. Where the deployment has a metrics token, it must be sent as the bearer's."""
-    wanted = parts.options.metrics_token
-    if wanted is not None:
-        secret, _ = secret_of(request.headers, {})
-        if secret is None or not hmac.compare_digest(secret.encode(), wanted.encode()):
-            raise NotSignedIn("The metrics need their token. Send it as Authorization: Bearer.")
-    await _measure(parts)
-    return Response(parts.exposition(), media_type=METRICS_TYPE)
+    """For Prometheus, with the deployment's metrics token as the bearer's; without one, from the same machine alone.
 
-
-async def _measure(parts: Parts) -> None:
-    counts = await _counts(parts)
-    if counts is not None:
-        for state in RunState:
-            if not state.ended:
-                parts.metrics.gauge("runs", counts.get(state, 0), state=state.value)
+    Everybody else learns nothing: there is nothing at this address for them.
+    """
+    peer = request.client.host if request.client else None
+    if not parts.options.metrics.admits(peer, request.headers):
+        raise HTTPException(404)
+    return parts.exposition()
 
 
 async def _counts(parts: Parts) -> Mapping[RunState, int] | None:
@@ -71,8 +60,9 @@ def router() -> APIRouter:
         routes.add_api_route(path, health, name=summary.lower(), **described)
     routes.add_api_route("/health/live", live, **operation("Liveness", signed_in=False, stored=False))
     text: dict[int | str, Document] = {
-        200: {"description": "Metrics.", "content": {"text/plain": {"example": "prosa_sockets 12.0\n"}}}
+        200: {"description": "Metrics.", "content": {"text/plain": {"example": "prosa_sockets 12.0\n"}}},
+        503: {"description": "Too many ask at once.", "content": {"text/plain": {"example": "Try again.\n"}}},
     }
-    exposed = operation("Metrics", "not_signed_in", signed_in=False, stored=False, responses=text)
+    exposed = operation("Metrics", "not_found", signed_in=False, stored=False, responses=text)
     routes.add_api_route("/metrics", metrics, response_class=Response, **exposed)
     return routes

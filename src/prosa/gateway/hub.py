@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from prosa.app.spans import Spans
 from prosa.core import events
 from prosa.core.cursor import Cursor, told
 from prosa.core.errors import Unavailable
@@ -32,6 +33,7 @@ from prosa.core.protocol import ServerMessage
 from prosa.core.relay import NOTHING, Action, AskWorker, Outcome, Relay, Row, heard, placed, read, settled, taken
 from prosa.core.run import RunState
 from prosa.gateway.news import Member, Members, News
+from prosa.gateway.traffic import Traffic
 from prosa.ports import Bus, Chats, Clock, Metrics, Reads, SignIns
 
 log = structlog.get_logger()
@@ -57,12 +59,16 @@ class Watcher(Protocol):
 class _Watched:
     """A run that somebody here watches."""
 
-    __slots__ = ("asked", "heard", "relay", "watchers")
+    __slots__ = ("asked", "began", "heard", "owed", "relay", "watchers")
 
     def __init__(self, run: UUID, heard: float) -> None:
         self.relay = Relay(run)
         self.watchers: set[Watcher] = set()
         self.heard = heard
+        self.began: float | None = None
+        """When an event of the run was heard for the first time."""
+        self.owed = False
+        """The run was known without its end: whoever watched it waited for that."""
         self.asked: int | None = None
         """The claim under which a worker was asked and has not answered yet."""
 
@@ -80,6 +86,7 @@ class Hub:
         sign_ins: SignIns,
         clock: Clock,
         metrics: Metrics,
+        spans: Spans,
         revoked: Callable[[UUID, UUID | None], None],
     ) -> None:
         self.name = name
@@ -88,9 +95,11 @@ class Hub:
         self._sign_ins = sign_ins
         self._clock = clock
         self._metrics = metrics
+        self._spans = spans
         self._forget = revoked
         self._watched: dict[UUID, _Watched] = {}
         self.members = Members()
+        self.traffic = Traffic(clock, metrics)
         self._notices: list[BulletinNotice] = []
         self._news = News(self.members, chats, clock, metrics)
         self._unheard: dict[UUID, float] = {}
@@ -102,6 +111,11 @@ class Hub:
     @property
     def sockets(self) -> int:
         return len(self.members)
+
+    @property
+    def watched(self) -> int:
+        """Runs with readers here."""
+        return len(self._watched)
 
     def leave(self, member: Member, runs: Iterable[UUID]) -> None:
         """A socket closed that followed these runs."""
@@ -146,6 +160,8 @@ class Hub:
         if watched.watchers:
             return
         del self._watched[run]
+        if watched.owed and watched.relay.end is not None:
+            self._spans.delivered(watched.relay, watched.began)
         if watched.relay.worker is not None:
             self._bus.send(watched.relay.worker, Unlisten(self.name, run))
 
@@ -153,6 +169,7 @@ class Hub:
         """A row that was read anyway: by accept, or by a reader's own check."""
         watched = self._watched.get(row.run)
         if watched is not None:
+            watched.owed |= row.end is None
             self._apply(watched, read(watched.relay, row))
 
     @asynccontextmanager
@@ -231,6 +248,8 @@ class Hub:
                 self._bus.send(frame.worker, Unlisten(self.name, event.run))
                 continue
             watched.heard = self._clock.monotonic()
+            if watched.began is None:
+                watched.began = watched.heard
             watched.asked = None
             self._apply(watched, heard(watched.relay, frame.worker, event))
 
@@ -281,6 +300,7 @@ class Hub:
         """Once a second: ask about the silent, and estimate for the waiting."""
         self._metrics.gauge("sockets", self.sockets)
         self._metrics.gauge("watched_runs", len(self._watched))
+        self.traffic.show()
         now = self._clock.monotonic()
         waiting: list[UUID] = []
         for run, watched in self._watched.items():

@@ -1,6 +1,8 @@
 """The open sockets of each user, and what they are told of the user's other tabs and devices."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -15,6 +17,8 @@ log = structlog.get_logger()
 
 WAITING_NOTICES: Final = 1000
 STORE_SECONDS: Final = 5.0
+GATHER_SECONDS: Final = 0.05
+"""Nobody waits for what another device did, and many notices together are read at the price of one."""
 
 
 class Member(Protocol):
@@ -80,7 +84,8 @@ class Members:
 
 
 class News:
-    """Tells a user's sockets what others of theirs did. Each notice is read from the store once for all of them."""
+    """Tells a user's sockets what others of theirs did. Each notice is read from the store once for all of them, and
+    the chats of all notices that wait in one statement."""
 
     def __init__(self, members: Members, chats: Chats, clock: Clock, metrics: Metrics) -> None:
         self._members = members
@@ -103,30 +108,40 @@ class News:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
-            notice = await self._notices.get()
-            try:
-                async with asyncio.timeout(STORE_SECONDS):
-                    await self._read(notice)
-            except NotFound:
-                continue
-            except (Unavailable, TimeoutError) as error:
-                log.warning("store.away", error=str(error))
+            notices = [await self._notices.get()]
+            await self._clock.sleep(GATHER_SECONDS)
+            while not self._notices.empty():
+                notices.append(self._notices.get_nowait())
+            await self._tell(notices)
 
-    async def _read(self, notice: Added | ChatTouched) -> None:
-        if isinstance(notice, ChatTouched):
-            self._push(notice.user, await self._chat(notice))
-            return
+    async def _tell(self, notices: Sequence[Added | ChatTouched]) -> None:
+        """In their order, but the changes of chats first: who shows a message knows its chat."""
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._changed([notice for notice in notices if isinstance(notice, ChatTouched)])
+                for added in (notice for notice in notices if isinstance(notice, Added)):
+                    await self._added(added)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("store.away", error=str(error))
+
+    async def _changed(self, notices: Sequence[ChatTouched]) -> None:
+        wanted = {(notice.user, notice.chat) for notice in notices if notice.change != "deleted"}
+        known = {(user, chat.id): chat for user, chat in await self._chats.known(sorted(wanted))}
+        for notice in notices:
+            if notice.change == "deleted":
+                now = self._clock.now()
+                self._push(notice.user, ChatChanged(ChatView(notice.chat, "", "DELETED", now, now), "deleted"))
+            elif chat := known.get((notice.user, notice.chat)):
+                view = ChatView.of(chat)
+                self._push(notice.user, ChatChanged(view, "created" if notice.change == "created" else "updated"))
+
+    async def _added(self, notice: Added) -> None:
         for message in (notice.message, notice.reply):
-            if message is not None:
+            if message is None:
+                continue
+            with suppress(NotFound):
                 view = MessageView.of(await self._chats.message(notice.user, notice.chat, message))
                 self._push(notice.user, MessageAdded(view), besides=notice.run)
-
-    async def _chat(self, notice: ChatTouched) -> ChatChanged:
-        if notice.change == "deleted":
-            now = self._clock.now()
-            return ChatChanged(ChatView(notice.chat, "", "DELETED", now, now), "deleted")
-        chat = await self._chats.chat(notice.user, notice.chat)
-        return ChatChanged(ChatView.of(chat), "created" if notice.change == "created" else "updated")
 
     def _push(self, user: UUID, message: ServerMessage, *, besides: UUID | None = None) -> None:
         for member in self._members.of(user):

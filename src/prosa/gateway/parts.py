@@ -7,13 +7,16 @@ from typing import Protocol
 from uuid import UUID
 
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from prosa.app.access import Access
 from prosa.app.accounts import Accounts
 from prosa.app.chats import Chats
+from prosa.app.operations import Administration
 from prosa.core.cursor import Cursor
 from prosa.core.events import BulletinNotice
+from prosa.core.exposure import FROM_HERE, Exposure
 from prosa.core.policy import Limits
 from prosa.core.protocol import Regenerate, Send, ServerMessage
 from prosa.core.relay import Row
@@ -59,23 +62,24 @@ class Options:
     version: str
     origins: frozenset[str] = frozenset()
     secure_cookies: bool = False
-    metrics_token: str | None = None
+    metrics: Exposure = FROM_HERE
     probe_seconds: float = 2.0
     """How long the store may take to answer before the gateway calls itself not ready."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All that the gateway needs. ``exposition`` renders the metrics; ``ready`` is false while the gateway drains."""
+    """All that the gateway needs. ``exposition`` answers a scrape; ``ready`` is false while the gateway drains."""
 
     accounts: Accounts
+    administration: Administration
     access: Access
     chats: Chats
     intake: Intake
     hub: Hub
     reads: Reads
     metrics: Metrics
-    exposition: Callable[[], bytes]
+    exposition: Callable[[], Response]
     clock: Clock
     throttle: Throttle
     limits: Limits

@@ -50,6 +50,7 @@ STATUS: Final[Mapping[str, int]] = {
     "not_allowed": 403,
     "forbidden_origin": 403,
     "not_ended": 409,
+    "one_process": 409,
     "too_many_waiting": 429,
     "rate_limited": 429,
     "store_unavailable": 503,

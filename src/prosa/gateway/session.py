@@ -32,11 +32,27 @@ REMEMBERED_RUNS: Final = 64
 class Session:
     """``wake`` is called when there is something to send or the session must close."""
 
-    __slots__ = ("_chats", "_cursors", "_dirty", "_outbox", "_over", "_own", "_wake", "_watching", "closing", "sign_in")
+    __slots__ = (
+        "_chats",
+        "_cursors",
+        "_dirty",
+        "_merged",
+        "_outbox",
+        "_over",
+        "_own",
+        "_wake",
+        "_watching",
+        "closing",
+        "sending",
+        "sign_in",
+    )
 
     def __init__(self, sign_in: SignIn, wake: Callable[[], None]) -> None:
         self.sign_in = sign_in
         self.closing: int | None = None
+        self.sending = False
+        """A frame waits for its reader."""
+        self._merged = 0
         self._wake = wake
         self._cursors: dict[UUID, Cursor] = {}
         self._dirty: dict[UUID, None] = {}
@@ -62,6 +78,8 @@ class Session:
     # ── told by the hub ──────────────────────────────────────────────────────────────────────────────────────
 
     def touch(self, run: UUID) -> None:
+        if self.sending and run in self._dirty:
+            self._merged += 1
         self._dirty[run] = None
         self._wake()
 
@@ -150,6 +168,11 @@ class Session:
         for chat, runs in list(self._watching.items()):
             self._watched(chat, runs, relay, messages)
         return messages, over
+
+    def merges(self) -> int:
+        """How many changes became part of a later one because a frame waited for its reader, since this was asked."""
+        merged, self._merged = self._merged, 0
+        return merged
 
     def _advance(self, run: UUID, known: Relay | None, messages: list[ServerMessage]) -> bool:
         cursor = self._cursors.get(run)

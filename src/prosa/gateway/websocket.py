@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from structlog.contextvars import bind_contextvars
 
 from prosa.app.access import Access
 from prosa.app.intake import Intake
@@ -123,6 +124,7 @@ class Connection:
 
     async def serve(self) -> None:
         user = self._session.sign_in.user
+        bind_contextvars(user=str(user.id))
         self._door.hub.members.join(self._session)
         self._session.push(Hello(UserView(user.id, user.username, user.role), self._door.hub.name, self._door.models))
         try:
@@ -148,17 +150,26 @@ class Connection:
         except (WebSocketDisconnect, RuntimeError, OSError):
             # The peer is gone; the reader learns it too and ends the connection.
             return
+        finally:
+            self._door.hub.traffic.ends(self)
 
     async def _send_until_closing(self, patience: Patience) -> None:
+        traffic = self._door.hub.traffic
         while self._session.closing is None:
             await self._wakened.wait()
             self._wakened.clear()
             messages, over = self._session.pull(self._door.hub.relay)
+            traffic.merged(self._session.merges())
             for run in over:
                 self._door.hub.unwatch(run, self._session)
             for message in messages:
+                frame = protocol.encode(message)
                 patience.begins()
-                await self._socket.send_text(protocol.encode(message))
+                traffic.begins(self, frame)
+                self._session.sending = True
+                await self._socket.send_text(frame)
+                self._session.sending = False
+                traffic.ends(self)
                 patience.ends()
 
     async def _close(self, code: int) -> None:
@@ -187,6 +198,7 @@ class Connection:
         try:
             if frame is None:
                 raise BadFrame("The frame is binary. Send JSON text frames.")
+            self._door.hub.traffic.came(frame)
             message = protocol.decode(frame)
         except ProsaError as error:
             self._refuse(error, protocol.request_id(frame or ""))
@@ -205,7 +217,7 @@ class Connection:
         except TimeoutError:
             self._refuse(StoreUnavailable("The store did not answer in time. Send the same message again."), request)
         except Exception:
-            log.exception("request.broke", kind=type(message).__name__)
+            log.exception("request.broke", kind=type(message).__name__, **_ids(message))
             self._refuse(InternalFailure("Something in Prosa broke. Send it again."), request)
 
     async def _handle(self, message: ClientMessage) -> None:
@@ -251,7 +263,7 @@ class Connection:
             self._session.watch(chat)
             others = [] if receipt.created else await self._door.reads.unfinished(self._session.user, chat)
         except ProsaError as error:
-            log.info("chat.not_watched", code=error.code)
+            log.info("chat.not_watched", chat=str(chat), code=error.code)
             return
         for run in others:
             if not self._session.follows(run):
@@ -286,3 +298,9 @@ class Connection:
     def _refuse(self, error: ProsaError, request: UUID | None) -> None:
         self._door.metrics.count("refused_total", code=error.code)
         self._session.push(Refusal.of(error, request))
+
+
+def _ids(message: ClientMessage) -> dict[str, str]:
+    """What a message names, for the log."""
+    named = {name: getattr(message, name, None) for name in ("chat", "run", "reply")}
+    return {name: str(found) for name, found in named.items() if found is not None}

@@ -46,6 +46,7 @@ class Watched(msgspec.Struct, frozen=True):
     pids: Callable[[], Mapping[str, int]]
     meter: Meter
     addresses: tuple[str, ...] = ()
+    metrics_token: str | None = None
 
 
 class World(msgspec.Struct, frozen=True):
@@ -77,11 +78,11 @@ async def bench(job: Job, watched: Watched, world: World) -> Outcome:
     accounts = await people(job.urls, job.plan.users, job.tokens_file, world.ids)
     commit = await asyncio.to_thread(synced_commits, job.disk_folder, world.clock)
     gauge = Gauge(watched.pids, watched.meter, world.clock)
-    before = await counters.published(watched.addresses)
+    before = await counters.published(watched.addresses, watched.metrics_token)
     cast = Cast(job.urls, tuple(account.token for account in accounts))
     async with sampled(gauge):
         harvest = await (_play if job.processes == 1 else _spread)(job, cast, gauge, world)
-    after = await counters.published(watched.addresses)
+    after = await counters.published(watched.addresses, watched.metrics_token)
     published = None if before is None or after is None else after - before
     samples = tuple(report.window(gauge.samples, harvest.began, harvest.ended))
     return Outcome(_report(job, harvest, samples, (published, commit)), harvest, samples)

@@ -20,9 +20,13 @@ def total(text: str, name: str = PUBLISHED) -> float | None:
     return sum(map(float, found))
 
 
-async def published(addresses: Sequence[str]) -> float | None:
-    """The sum over the processes at these HTTP addresses; None where not a single one tells."""
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as http, asyncio.TaskGroup() as group:
+async def published(addresses: Sequence[str], token: str | None = None) -> float | None:
+    """The sum over the processes at these HTTP addresses; None where not a single one tells.
+
+    ``token``: what the deployment's setting ``metrics_token`` asks for.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as http, asyncio.TaskGroup() as group:
         tasks = [group.create_task(_page(http, address)) for address in addresses]
     told = [value for task in tasks if (value := total(task.result())) is not None]
     return sum(told) if told else None

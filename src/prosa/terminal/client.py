@@ -5,6 +5,7 @@ import random
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import msgspec
 
 from prosa.core import protocol
 from prosa.core.errors import NotSignedIn, ProsaError, Refused, Unavailable
-from prosa.terminal.screen import Screen
+from prosa.terminal.screen import Screen, plain
 from prosa.terminal.transcript import Again, Effect, Note, Over, Print, Tell, Turn, decode, heard, interrupted, opening
 
 CONNECT_SECONDS: Final = 10.0
@@ -238,10 +239,15 @@ def _away(url: str) -> ProsaError:
     return Unavailable(f"There is no answer from {url}. Is `prosa serve` running there? Name another with --url.")
 
 
+def told(answer: bytes, status: int) -> ProsaError:
+    """What a gateway's refusal says: NotSignedIn, Refused, or Unavailable where trying again can help."""
+    return NotSignedIn(NOT_SIGNED_IN) if status == HTTPStatus.UNAUTHORIZED else _problem(answer, status)
+
+
 def _problem(answer: bytes, status: int) -> ProsaError:
     try:
         problem = msgspec.json.decode(answer, type=_Problem)
     except msgspec.MsgspecError:
         problem = _Problem()
-    message = problem.detail or f"The server refused with status {status}."
+    message = plain(problem.detail) or f"The server refused with status {status}."
     return Unavailable(message) if status >= 500 else Refused(message)

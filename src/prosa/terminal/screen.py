@@ -13,6 +13,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 PROMPT: Final = "you> "
 
 
+def plain(text: str) -> str:
+    """Others' words are data: on a terminal they must not be able to move the cursor or set its title."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 class Screen:
     """Answers go to ``out`` and everything else to ``notes``, so that a pipe gets the answer and nothing more."""
 
@@ -53,8 +58,7 @@ class Screen:
             self.end()
 
     def answer(self, text: str) -> None:
-        """A model's words are data: on a terminal they must not be able to move the cursor or set its title."""
-        self._out.write(_CONTROL.sub("\ufffd", text) if self._out.isatty() else text)
+        self._out.write(plain(text) if self._out.isatty() else text)
         self._out.flush()
         self._in_line = not text.endswith("\n")
 
@@ -72,5 +76,5 @@ class Screen:
 
     def error(self, text: str) -> None:
         self.end()
-        self._notes.write(_CONTROL.sub("\ufffd", text) + "\n")
+        self._notes.write(plain(text) + "\n")
         self._notes.flush()

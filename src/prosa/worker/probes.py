@@ -1,26 +1,24 @@
 """What a worker says of itself over HTTP: that it lives, that it is ready, and its metrics. Nothing else."""
 
-import hmac
 from collections.abc import Callable
-from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from prosa.core.exposure import Exposure
 from prosa.worker.runner import Runner
-
-METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Probes:
     """``runner`` is None until the worker has a database and its models."""
 
-    def __init__(self, name: str, exposition: Callable[[], bytes], metrics_token: str | None) -> None:
+    def __init__(self, name: str, exposition: Callable[[], Response], exposure: Exposure) -> None:
         self.name = name
         self.exposition = exposition
-        self.metrics_token = metrics_token
+        self.exposure = exposure
         self.runner: Runner | None = None
 
     @property
@@ -46,14 +44,12 @@ def application(probes: Probes) -> Starlette:
         return JSONResponse({**state, **slots}, 200 if probes.state == "ok" else 503)
 
     async def metrics(request: Request) -> Response:
-        if not _admitted(request, probes.metrics_token):
-            return JSONResponse({"code": "not_signed_in"}, 401)
-        return Response(probes.exposition(), media_type=METRICS_TYPE)
+        peer = request.client.host if request.client else None
+        if not probes.exposure.admits(peer, request.headers):
+            raise HTTPException(404)
+        return probes.exposition()
 
     paths = {"/health": ready, "/health/ready": ready, "/health/live": live, "/metrics": metrics}
-    return Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])
-
-
-def _admitted(request: Request, token: str | None) -> bool:
-    given = request.headers.get("authorization", "")
-    return token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    app = Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])
+    app.router.redirect_slashes = False
+    return app

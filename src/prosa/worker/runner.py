@@ -4,18 +4,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from prosa.app.generation import Generation
 from prosa.app.outbox import Outbox
 from prosa.app.sweep import Sweeper
 from prosa.core.desk import Interruption
-from prosa.core.errors import Unavailable
+from prosa.core.errors import ProsaError, Unavailable
 from prosa.core.events import Job, Listen, StopAsked, Unlisten
+from prosa.core.operations import Duty, Process
 from prosa.core.policy import Limits
+from prosa.core.relay import Row
 from prosa.core.run import Claimant
 from prosa.core.work import Held
 from prosa.ports import Bus, Clock, Deliveries, Delivery, Metrics, Runs, Tokens
@@ -24,8 +27,13 @@ log = structlog.get_logger()
 
 FIRST_SAVE_SECONDS: Final = 0.25
 SAVES_A_SECOND: Final = 4
+GOODBYE_SECONDS: Final = 1.0
+"""For the last heartbeat. A store that is away keeps nobody from ending."""
 NEVER_SECONDS: Final = 86_400.0
 """A lease under which nobody counts as dead."""
+
+Asker = Literal["signal", "administrator"]
+"""Who wants a worker to drain."""
 
 
 class Runner:
@@ -43,6 +51,7 @@ class Runner:
         outbox: Outbox,
         generation: Generation,
         sweeper: Sweeper,
+        process: Process,
         pools: Mapping[str, int],
         drain_seconds: float,
     ) -> None:
@@ -56,6 +65,7 @@ class Runner:
         self._outbox = outbox
         self._generation = generation
         self._sweeper = sweeper
+        self._process = process
         self._pools = pools
         self._drain_seconds = drain_seconds
         self._drain = asyncio.Event()
@@ -86,8 +96,14 @@ class Runner:
         """Whether a heartbeat was written within the lease: else others take this worker for dead."""
         return self._swept.is_set() and self._sweeper.silent_seconds < self._limits.lease_seconds
 
-    def drain(self) -> None:
-        """Take no more, let runs finish until the deadline, then give back what is left. ``run`` returns then."""
+    def drain(self, asked_by: Asker = "signal") -> None:
+        """Take no more, let runs finish until the deadline, then give back what is left. ``run`` returns then.
+
+        Of itself it does so where its heartbeat finds that an administrator wants it.
+        """
+        if self._drain.is_set():
+            return
+        log.info("worker.draining", worker=self.name, asked_by=asked_by, runs=self.busy, seconds=self._drain_seconds)
         self._drain.set()
 
     async def run(self) -> None:
@@ -102,6 +118,7 @@ class Runner:
             ]
             await self._drain.wait()
             await self._drained()
+            await self._say_goodbye()
             for loop in loops:
                 loop.cancel()
         self._outbox.flush()
@@ -120,6 +137,14 @@ class Runner:
         # What still hangs waits for a store that is away: its runs are taken over from what was saved.
         for job in self._jobs:
             job.cancel()
+
+    async def _say_goodbye(self) -> None:
+        """That it left in order, and was not lost: without runs it may be gone before its next heartbeat."""
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._sweeper.beat(self._duty, draining=True)
+        except (ProsaError, TimeoutError) as error:
+            log.warning("worker.left_unsaid", worker=self.name, error=str(error))
 
     async def _until_idle(self) -> None:
         while self._jobs:
@@ -141,10 +166,17 @@ class Runner:
 
     async def _beat(self) -> None:
         """By itself: a sweep may wait for a broker that does not answer, and a heart must not."""
-        await self._sweeper.beat(slots=self.slots, draining=self._drain.is_set())
+        wanted = await self._sweeper.beat(self._duty, draining=self._drain.is_set())
         self._beaten.set()
-        self._metrics.gauge("slots", self.slots)
-        self._metrics.gauge("slots_used", len(self._jobs))
+        if wanted:
+            self.drain("administrator")
+        for pool, slots in self._pools.items():
+            self._metrics.gauge("slots", slots, pool=pool)
+            self._metrics.gauge("slots_used", self._busy[pool], pool=pool)
+
+    @property
+    def _duty(self) -> Duty:
+        return Duty(self._process, self._pools, len(self._jobs))
 
     async def _sweep(self) -> None:
         await self._beaten.wait()
@@ -161,7 +193,8 @@ class Runner:
         async def checkpoint() -> None:
             nonlocal rounds
             rounds += 1
-            saves = self._outbox.desk.saves(everything=rounds % SAVES_A_SECOND == 0)
+            now = self._clock.monotonic()
+            saves = self._outbox.desk.saves(everything=rounds % SAVES_A_SECOND == 0, now=now)
             if not saves:
                 return
             found = await self._runs.checkpoint(self.name, saves)
@@ -242,12 +275,14 @@ class Runner:
         """Whether the run was there to be taken."""
         claimant = Claimant(job.run, self.name, self._tokens.claim())
         self._taking.add(job.run)
+        # For every line from here on: the task is this job's own.
+        bind_contextvars(run=str(job.run))
         try:
             return await self._answer(claimant, job, lease_seconds)
         except Unavailable as error:
-            log.warning("run.left", run=str(job.run), error=str(error))
+            log.warning("run.left", error=str(error))
         except Exception:
-            log.exception("run.broke", run=str(job.run))
+            log.exception("run.broke")
         finally:
             self._taking.discard(job.run)
         return True
@@ -256,15 +291,29 @@ class Runner:
         held = await self._claim(claimant, lease_seconds)
         if held is None:
             return False
+        if isinstance(held, Row):
+            self._sweeper.over(held)
+            return True
         if self._leaving:
             # The drain's round of interruptions was before this claim was answered.
             await self._generation.release(claimant, held, held.row.text)
             return True
-        self._metrics.count("claims_total", kind="first" if held.row.attempt == 1 else "again")
+        self._claimed(held)
         await self._generation.answer(claimant, held, job.origin)
         return True
 
-    async def _claim(self, claimant: Claimant, lease_seconds: float) -> Held | None:
+    def _claimed(self, held: Held) -> None:
+        bind_contextvars(chat=str(held.row.chat), user=str(held.row.user))
+        if held.lost_by is None:
+            log.debug("run.claimed", worker=self.name, attempt=held.row.attempt)
+        else:
+            log.info("run.taken_over", worker=self.name, lost_by=held.lost_by, attempt=held.row.attempt)
+        first = held.row.attempt == 1
+        self._metrics.count("claims_total", kind="first" if first else "again")
+        if first:
+            self._metrics.observe("queue_seconds", held.queued_seconds, pool=held.row.pool)
+
+    async def _claim(self, claimant: Claimant, lease_seconds: float) -> Held | Row | None:
         """Claim with one id until the store answers: a claim whose outcome is unknown may be ours already, and
         nobody else takes a run from a worker whose heart beats."""
         while True:

@@ -1,14 +1,28 @@
-import { useEffect } from "react";
+import { Suspense, lazy, useEffect } from "react";
 import { SignIn } from "../features/auth/SignIn";
 import { useAppState, usePreferences, useWords } from "../shared/context";
 import { Splash } from "../shared/ui";
 import { Shell } from "./Shell";
+import { pathOf, useRoute } from "./route";
+
+const Cockpit = lazy(() => import("../features/cockpit/Cockpit"));
 
 export function App() {
   const session = useAppState((state) => state.session);
   useDocument();
   if (session === "unknown") return <Arriving />;
-  return session === "in" ? <Shell /> : <SignIn />;
+  return session === "in" ? <Inside /> : <SignIn />;
+}
+
+function Inside() {
+  const cockpit = useRoute();
+  const open = useAppState((state) => state.open);
+  if (!cockpit) return <Shell />;
+  return (
+    <Suspense fallback={<Splash />}>
+      <Cockpit home={pathOf(open)} />
+    </Suspense>
+  );
 }
 
 function Arriving() {

@@ -3,10 +3,10 @@ import { ChatList } from "../features/chats/ChatList";
 import { Composer } from "../features/composer/Composer";
 import { Conversation } from "../features/conversation/Conversation";
 import { Account } from "../features/settings/Settings";
+import { Link } from "../shared/address";
 import { useAppState, useSession, useWords } from "../shared/context";
 import { Icon, IconButton, Wordmark } from "../shared/ui";
 import { Connection, Notice } from "./Connection";
-import { useRoute } from "./route";
 
 /** The page of somebody who is signed in: the list at the side (a drawer on a phone), the chat beside it. */
 export function Shell() {
@@ -14,7 +14,6 @@ export function Shell() {
   const [drawer, setDrawer] = useState(false);
   const fresh = useAppState((state) => state.open === null);
   const close = () => setDrawer(false);
-  useRoute();
   useEscapeCloses(drawer, close);
   return (
     <div className="flex h-full">
@@ -61,10 +60,23 @@ function Sidebar({ shown, onClose }: { shown: boolean; onClose: () => void }) {
         {words.chats.fresh}
       </button>
       <ChatList onPick={onClose} />
-      <div className="border-t border-line px-1 pt-3">
+      <div className="flex flex-col gap-2 border-t border-line px-1 pt-3">
+        <CockpitLink />
         <Account />
       </div>
     </aside>
+  );
+}
+
+function CockpitLink() {
+  const words = useWords();
+  const admin = useAppState((state) => state.user?.role === "admin");
+  if (!admin) return null;
+  return (
+    <Link to="/cockpit" data-testid="cockpit-link" className="flex items-center gap-2.5 rounded-lg px-2.5 py-1.5 text-sm hover:bg-hover">
+      <Icon name="pulse" />
+      {words.cockpit}
+    </Link>
   );
 }
 

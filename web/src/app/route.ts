@@ -1,5 +1,5 @@
-/** The address says which chat is open: `/c/<id>`, or `/` for a new one. */
-import { useEffect } from "react";
+/** The address says what is shown: `/c/<id>` a chat, `/` a new one, `/cockpit…` the cockpit. */
+import { useEffect, useState } from "react";
 import { isUuid } from "../uuid";
 import { useAppState, useSession } from "../shared/context";
 import type { Uuid } from "../protocol";
@@ -13,16 +13,26 @@ export function pathOf(chat: Uuid | null): string {
   return chat === null ? "/" : `/c/${chat}`;
 }
 
-/** Keeps the address and the open chat the same, whichever of the two changes. */
-export function useRoute(): void {
+export function inCockpit(path: string): boolean {
+  return /^\/cockpit(\/|$)/.test(path);
+}
+
+/** Keeps the address and what is shown the same, whichever of the two changes. True: the cockpit is shown. */
+export function useRoute(): boolean {
   const session = useSession();
   const open = useAppState((state) => state.open);
+  const [cockpit, show] = useState(() => inCockpit(location.pathname));
   useEffect(() => {
-    if (location.pathname !== pathOf(open)) history.pushState(null, "", pathOf(open));
-  }, [open]);
+    if (!cockpit && location.pathname !== pathOf(open)) history.pushState(null, "", pathOf(open));
+  }, [open, cockpit]);
   useEffect(() => {
-    const moved = (): void => session.open(chatOf(location.pathname));
+    // Both in one step: between them the chat that was open before would take the address back.
+    const moved = (): void => {
+      show(inCockpit(location.pathname));
+      if (!inCockpit(location.pathname)) session.open(chatOf(location.pathname));
+    };
     window.addEventListener("popstate", moved);
     return () => window.removeEventListener("popstate", moved);
   }, [session]);
+  return cockpit;
 }

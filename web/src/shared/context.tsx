@@ -4,6 +4,7 @@ import { useStore } from "zustand";
 import { CATALOGUES } from "./preferences";
 import type { ReactNode } from "react";
 import type { StoreApi } from "zustand/vanilla";
+import type { Call } from "../api";
 import type { State } from "../state";
 import type { Session } from "../store";
 import type { Catalogue } from "./en";
@@ -12,6 +13,7 @@ import type { Preferences } from "./preferences";
 interface Shared {
   readonly session: Session;
   readonly preferences: StoreApi<Preferences>;
+  readonly call: Call;
 }
 
 const Context = createContext<Shared | null>(null);
@@ -28,6 +30,11 @@ function useShared(): Shared {
 
 export function useSession(): Session {
   return useShared().session;
+}
+
+/** REST for the parts of the page that are loaded late and bring their own calls. */
+export function useCall(): Call {
+  return useShared().call;
 }
 
 /** A part of the state; the component renders again only when that part changes. */

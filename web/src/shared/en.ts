@@ -8,6 +8,7 @@ export const en = {
   close: "Close",
   save: "Save",
   dismiss: "Dismiss",
+  cockpit: "Cockpit",
 
   auth: {
     signIn: "Sign in",
@@ -130,6 +131,8 @@ export const en = {
     unknown_model: "This model is not offered any more. Choose another.",
     id_conflict: "This message was already sent with other words.",
     not_found: "It does not exist any more.",
+    not_allowed: "This is for administrators.",
+    one_process: "Gateway and worker are one process here: there is no other worker to go on.",
     not_ended: "The answer is still being written. Wait for its end.",
     model_unreachable: "The model could not be reached.",
     model_timeout: "The model did not answer in time.",

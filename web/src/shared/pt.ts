@@ -10,6 +10,7 @@ export const pt: Catalogue = {
   close: "Fechar",
   save: "Salvar",
   dismiss: "Dispensar",
+  cockpit: "Painel",
 
   auth: {
     signIn: "Entrar",
@@ -132,6 +133,8 @@ export const pt: Catalogue = {
     unknown_model: "Este modelo não é mais oferecido. Escolha outro.",
     id_conflict: "Esta mensagem já foi enviada com outras palavras.",
     not_found: "Isso não existe mais.",
+    not_allowed: "Isto é para administradores.",
+    one_process: "Gateway e worker são um só processo aqui: não há outro worker que continue.",
     not_ended: "A resposta ainda está sendo escrita. Espere pelo fim.",
     model_unreachable: "Não foi possível chegar ao modelo.",
     model_timeout: "O modelo não respondeu a tempo.",

@@ -11,7 +11,7 @@ from typing import Final
 
 FEW: Final = 100
 """Streams: fewer read each token as it comes."""
-READS_A_SECOND: Final = 2_500
+READS_A_SECOND: Final = 2_000
 LONGEST_SECONDS: Final = 0.2
 
 
@@ -37,6 +37,11 @@ class Beat:
             yield
         finally:
             self.streams -= 1
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the streams are so many that they rest between their reads."""
+        return self._pace(self.streams) > 0
 
     async def rest(self) -> None:
         """Until the next beat; not at all while the streams are few."""

@@ -9,6 +9,7 @@ from uuid import UUID
 import aiohttp
 import msgspec
 
+from prosa.adapters.openai_engine.answer import Watch, drain, unread, watching
 from prosa.adapters.openai_engine.beat import LONGEST_SECONDS, Beat
 from prosa.adapters.openai_engine.wire import (
     DONE,
@@ -145,22 +146,22 @@ class OpenAIEngine:
 
     async def _attempt(self, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk]:
         reading = _Reading(self._options.model)
-        async with self._answer(prompt, deadline) as answer, _watching(answer.content, deadline) as watch:
-            async with aclosing(self._texts(answer.content, reading, watch)) as texts:
+        async with self._answer(prompt, deadline) as answer, watching(answer.content, deadline) as watch:
+            async with aclosing(self._texts(answer, reading, watch)) as texts:
                 async for text in texts:
                     yield Piece(text)
             yield reading.end()
             watch.allow(DRAIN_SECONDS)
-            await _drain(answer.content)
+            await drain(answer.content)
 
-    async def _texts(self, content: aiohttp.StreamReader, reading: "_Reading", watch: "_Watch") -> AsyncGenerator[str]:
+    async def _texts(self, answer: aiohttp.ClientResponse, reading: "_Reading", watch: Watch) -> AsyncGenerator[str]:
         with self._beat.joined():
             while not reading.over:
-                for text in reading.feed(await self._read(content, reading)):
+                for text in reading.feed(await self._read(answer.content, reading)):
                     yield text
-                await self._rest(reading, watch)
+                await self._rest(answer, reading, watch)
 
-    async def _rest(self, reading: "_Reading", watch: "_Watch") -> None:
+    async def _rest(self, answer: aiohttp.ClientResponse, reading: "_Reading", watch: Watch) -> None:
         """Between two reads, where more is to come."""
         between = self._options.between_tokens_seconds
         if reading.finished:
@@ -168,7 +169,9 @@ class OpenAIEngine:
         elif reading.pieces and not reading.over:
             # Nobody reads meanwhile: the silence that counts begins behind the rest.
             watch.allow(between + LONGEST_SECONDS)
-            await self._beat.rest()
+            if self._beat.in_step:
+                with unread(answer):
+                    await self._beat.rest()
             watch.allow(between)
 
     async def _read(self, content: aiohttp.StreamReader, reading: "_Reading") -> bytes:
@@ -336,53 +339,6 @@ def _seconds(header: str | None) -> float | None:
         return max(0.0, float(header)) if header else None
     except ValueError:
         return None
-
-
-class _Watch:
-    """Ends a read that waits past its deadline, with TimeoutError.
-
-    One timer for a whole stream: a timer for each read costs as much as all else that we do with a token.
-    """
-
-    def __init__(self, content: aiohttp.StreamReader, deadline: float) -> None:
-        self._content = content
-        self._loop = asyncio.get_running_loop()
-        self._deadline = deadline
-        self._timer = self._loop.call_at(deadline, self._look)
-
-    def allow(self, seconds: float) -> None:
-        """From now on."""
-        self._deadline = self._loop.time() + seconds
-        if self._deadline < self._timer.when():
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._look)
-
-    def _look(self) -> None:
-        if self._loop.time() >= self._deadline:
-            self._content.set_exception(TimeoutError())
-        else:
-            self._timer = self._loop.call_at(self._deadline, self._look)
-
-    def close(self) -> None:
-        self._timer.cancel()
-
-
-@asynccontextmanager
-async def _watching(content: aiohttp.StreamReader, deadline: float) -> AsyncGenerator[_Watch]:
-    watch = _Watch(content, deadline)
-    try:
-        yield watch
-    finally:
-        watch.close()
-
-
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Reads the end of the answer, so that its connection serves the next one."""
-    try:
-        while not content.at_eof():
-            await content.readany()
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        return
 
 
 @asynccontextmanager

@@ -74,10 +74,17 @@ class RabbitBus:
             await inbox.bound.wait()
 
     async def backlog(self, pool: str) -> int | None:
+        return await self._ready(topology.jobs_queue(pool))
+
+    async def dead_letters(self) -> int | None:
+        return await self._ready(topology.DEAD)
+
+    async def _ready(self, queue: str) -> int | None:
+        """Messages of a queue that nobody holds yet."""
         if (connection := self._consuming.connection) is None:
             return None
         # Shielded: a question that is cancelled under way can cost the whole connection.
-        return await asyncio.shield(self._tasks.create_task(_backlog(connection, pool)))
+        return await asyncio.shield(self._tasks.create_task(_ready(connection, queue)))
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -112,11 +119,11 @@ class RabbitBus:
                 await asyncio.wait({task}, timeout=CANCEL_SECONDS)
 
 
-async def _backlog(connection: Connection, pool: str) -> int | None:
+async def _ready(connection: Connection, queue: str) -> int | None:
     try:
         with reaching():
             async with asyncio.timeout(BACKLOG_SECONDS), opened(connection) as channel:
-                found = await channel.queue_declare(topology.jobs_queue(pool), passive=True)
+                found = await channel.queue_declare(queue, passive=True)
                 return found.message_count
     except Lost as lost:
         return 0 if isinstance(lost.__cause__, amqp.ChannelNotFoundEntity) else None
@@ -130,7 +137,7 @@ async def open_rabbitmq(url: str, metrics: Metrics, *, name: str = "prosa") -> A
     """
     to = address(url)
     silence()
-    standing = Standing(to)
+    standing = Standing(to, metrics)
     sessions = [Session(to, standing, name=name, purpose=purpose) for purpose in ("publishing", "consuming")]
     raised: Exception | None = None
     async with asyncio.TaskGroup() as tasks:

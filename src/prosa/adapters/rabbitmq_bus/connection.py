@@ -16,6 +16,7 @@ from aiormq.connection import Connection
 from aiormq.exceptions import AMQPChannelError
 
 from prosa.adapters.rabbitmq_bus.failures import Address, Lost, explained, reaching
+from prosa.ports import Metrics
 
 log = structlog.get_logger()
 
@@ -32,6 +33,9 @@ PROBE_SECONDS: Final = 2.0
 FIRST_PAUSE: Final = (0.2, 0.5)
 """Between the first loss and the first try, in seconds: random, or all processes would come back in one instant."""
 PAUSE: Final = (1.0, 2.0)
+
+PURPOSES: Final = frozenset({"publishing", "consuming"})
+"""Of the two connections: the broker is there while both are up."""
 
 Scope = Callable[[Connection], Awaitable[None]]
 
@@ -145,9 +149,12 @@ async def watched(connection: Connection) -> NoReturn:
 class Standing:
     """Whether the broker is there for this process. Says it once when it goes and once when it is back."""
 
-    def __init__(self, to: Address) -> None:
+    def __init__(self, to: Address, metrics: Metrics) -> None:
         self._to = to
+        self._metrics = metrics
         self._away: set[str] = set()
+        self._up: set[str] = set()
+        self._metrics.gauge("bus_connected", 0)
         self._trouble = ""
 
     def away(self, purpose: str, lost: Lost) -> None:
@@ -155,10 +162,14 @@ class Standing:
             way = "Prosa keeps trying; messages are accepted meanwhile and answered when it is back."
             log.warning("broker.away", error=explained(lost, self._to).message, way=way)
         self._away.add(purpose)
+        self._up.discard(purpose)
+        self._metrics.gauge("bus_connected", 0)
 
     def back(self, purpose: str) -> None:
         was_away = bool(self._away)
         self._away.discard(purpose)
+        self._up.add(purpose)
+        self._metrics.gauge("bus_connected", int(self._up >= PURPOSES))
         if was_away and not self._away:
             self._trouble = ""
             log.info("broker.back", address=self._to.where)

@@ -30,11 +30,12 @@ HandOver = Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
 class JobDelivery:
     """A job on the channel that delivered it. Once that channel is gone, settling it does nothing."""
 
-    def __init__(self, channel: Channel, message: DeliveredMessage, job: Job) -> None:
+    def __init__(self, channel: Channel, message: DeliveredMessage, job: Job, metrics: Metrics) -> None:
         self.channel: Channel | None = channel
         self.job = job
         self.redelivered = bool(message.redelivered)
         self._message = message
+        self._metrics = metrics
 
     async def ack(self) -> None:
         if channel := self._settled():
@@ -43,6 +44,7 @@ class JobDelivery:
 
     async def reject(self) -> None:
         if channel := self._settled():
+            self._metrics.count("dead_letters_total", reason="rejected")
             await _rejected(channel, self._message)
 
     async def give_back(self) -> None:
@@ -114,9 +116,10 @@ class JobConsumer:
             job = events.decode_job(message.body)
         except msgspec.MsgspecError:
             self._metrics.count("bus_unreadable_total")
+            self._metrics.count("dead_letters_total", reason="unreadable")
             await _rejected(channel, message)
             return
-        self._ready.append(JobDelivery(channel, message, job))
+        self._ready.append(JobDelivery(channel, message, job, self._metrics))
         self._arrived.set()
 
 

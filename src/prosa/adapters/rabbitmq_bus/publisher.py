@@ -198,6 +198,7 @@ class JobPublisher:
 
     async def _fly(self, channel: Channel, parcel: Parcel) -> None:
         """One job until it is confirmed. Where the channel is lost it stays in flight, and ``run`` takes it back."""
+        sent = asyncio.get_running_loop().time()
         with suppress(Lost), reaching():
             try:
                 await self._publish(channel, parcel)
@@ -211,6 +212,7 @@ class JobPublisher:
                 self._dropped()
             else:
                 self._metrics.count("bus_published_total", channel="jobs")
+                self._metrics.observe("bus_confirm_seconds", asyncio.get_running_loop().time() - sent)
             self._flying.pop(parcel, None)
             self._window.release()
             self._landed.set()

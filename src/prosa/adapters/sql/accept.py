@@ -4,6 +4,7 @@ Many at once, one of each user at most. What is refused is refused before anythi
 one is no rollback of the others.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -12,16 +13,17 @@ import msgspec
 from sqlalchemy import Connection
 
 from prosa.adapters.sql.accepting import (
+    MESSAGES,
+    RUNS,
     beginning,
     last_ordinal,
     locking,
     regenerated,
     standing,
-    storing_messages,
-    storing_runs,
+    storing,
 )
 from prosa.adapters.sql.classic import owe
-from prosa.adapters.sql.given import with_rows
+from prosa.adapters.sql.given import parameters, with_rows
 from prosa.adapters.sql.places import positions
 from prosa.adapters.sql.rows import Record, own_row
 from prosa.adapters.sql.steps import touching
@@ -76,7 +78,7 @@ def accept(tx: Connection, wishes: Sequence[Wish]) -> list[Receipt | ProsaError]
     placed = _placed(tx, _new(tx, asks, now, answers), now, answers)
     places = _begun(tx, _within(placed, now, wishes[0].limits, answers), answers)
     if places:
-        answers |= _stored(tx, places)
+        answers |= _stored(tx, places, now)
     return [answers[wish.ask.run] for wish in wishes]
 
 
@@ -93,7 +95,8 @@ def _of_users(tx: Connection, asks: Sequence[Ask], answers: Answers) -> list[Ask
 
 
 def _keys(ask: Ask) -> dict[str, object]:
-    return {"user": ask.user, "request": ask.id, "chat": ask.chat, "message": ask.id, "parent": ask.parent}
+    ids = {"user": ask.user, "request": ask.id, "chat": ask.chat, "message": ask.id, "parent": ask.parent}
+    return {**ids, "pool": ask.pool}
 
 
 def _new(tx: Connection, asks: Sequence[Ask], now: Standing, answers: Answers) -> list[Ask]:
@@ -212,20 +215,39 @@ def _title(ask: Ask) -> str:
     return " ".join((ask.text or "").split())[:_TITLE_CHARACTERS].rstrip()
 
 
-def _stored(tx: Connection, places: Sequence[_Place]) -> Answers:
+def _stored(tx: Connection, places: Sequence[_Place], now: Standing) -> Answers:
     """Question, empty reply and run, each at the end of its chat."""
-    with_rows(tx, storing_messages, [message for place in places for message in _messages(place)])
-    with_rows(tx, storing_runs, [_run(place) for place in places])
+    dialect = tx.dialect.name
+    messages = [message for place in places for message in _messages(place)]
+    rows = parameters(dialect, messages, MESSAGES) | parameters(dialect, [_run(place) for place in places], RUNS)
+    for statement in storing(dialect):
+        tx.execute(statement, rows)
     for place in places:
         if place.ask.classic:
             owe(tx, place.chat, place.ordinal)
     if there := [{"chat": place.chat} for place in places if not place.created]:
         with_rows(tx, touching, there)
-    in_line = positions(tx, [place.ask.run for place in places])
+    in_line = _in_line(places, now)
     return {
         place.ask.run: Receipt(_row(place), place.question, in_line[place.ask.run], created=place.created)
         for place in places
     }
+
+
+def _in_line(places: Sequence[_Place], now: Standing) -> dict[UUID, int]:
+    """As places.positions would tell: a queued run's place in its pool; a waiting one comes behind the pool and its
+    user's earlier ones. Who is in line was read before; asking again would cost a round trip."""
+    queued = Counter(place.ask.pool for place in places if place.state is RunState.QUEUED)
+    before: Counter[str] = Counter()
+    found = {}
+    for place in places:
+        pool, mine = place.ask.pool, now[place.ask.user]
+        if place.state is RunState.QUEUED:
+            before[pool] += 1
+            found[place.ask.run] = mine.ahead + before[pool]
+        else:
+            found[place.ask.run] = mine.ahead + queued[pool] + mine.waiting + 1
+    return found
 
 
 def _messages(place: _Place) -> list[dict[str, object]]:

@@ -34,6 +34,9 @@ from prosa.core.run import LIVE, RunState
 
 Statement: TypeAlias = Select[*tuple[Any, ...]]
 
+MESSAGES: Final = "new_messages"
+RUNS: Final = "new_runs"
+
 
 @cache
 def locking(dialect: str) -> Statement:
@@ -59,10 +62,11 @@ def standing(dialect: str) -> Statement:
     """How things stand for each ask, now that its user is locked.
 
     What was asked before under the same id; the user's own chat, its newest reply, and whether the message or the
-    reply that is named is there; how many unfinished runs there are. In one statement: each costs a round trip.
+    reply that is named is there; how many unfinished runs there are, and how many are queued in the pool. In one
+    statement: each costs a round trip.
     """
     names = ("user", "request", "chat", "message", "parent")
-    asked = given(dialect, *(column(name, Id()) for name in names))
+    asked = given(dialect, *(column(name, Id()) for name in names), column("pool", Text))
     same = and_(runs.c.user_id == asked.c.user, runs.c.request_id == asked.c.request)
     question = and_(messages.c.chat_id == runs.c.chat_id, messages.c.id == runs.c.message_id)
     own = and_(chats.c.id == asked.c.chat, chats.c.user_id == asked.c.user, chats.c.status != DELETED)
@@ -89,7 +93,7 @@ def _in_chat(asked: FromClause) -> tuple[Label[Any], ...]:
 
 
 def _unfinished(asked: FromClause) -> tuple[Label[Any], ...]:
-    """Of the user: those that are live, those that wait, and those of the chat."""
+    """Of the user: those that are live, those that wait, and those of the chat. ``ahead``: anybody's in the queue."""
     mine = runs.alias("mine")
     count = select(func.count()).select_from(mine).where(mine.c.user_id == asked.c.user, mine.c.ended_at.is_(None))
     counts = {
@@ -97,7 +101,9 @@ def _unfinished(asked: FromClause) -> tuple[Label[Any], ...]:
         "waiting": is_in(RunState.WAITING, of=mine),
         "busy": mine.c.chat_id == asked.c.chat,
     }
-    return tuple(count.where(one).correlate(asked).scalar_subquery().label(name) for name, one in counts.items())
+    queue = select(func.count()).select_from(mine).where(mine.c.pool == asked.c.pool, is_in(RunState.QUEUED, of=mine))
+    found = {name: count.where(one) for name, one in counts.items()} | {"ahead": queue}
+    return tuple(one.correlate(asked).scalar_subquery().label(name) for name, one in found.items())
 
 
 @cache
@@ -111,21 +117,30 @@ def beginning(dialect: str) -> ReturningInsert[Any]:
 
 
 @cache
-def storing_messages(dialect: str) -> Insert:
+def storing(dialect: str) -> tuple[Insert, ...]:
+    """Messages (the rows ``MESSAGES``) and runs (``RUNS``): in one statement where the database can do that, for each
+    costs a round trip."""
+    of_messages, of_runs = _storing_messages(dialect), _storing_runs(dialect)
+    if dialect == "postgresql":
+        return (of_runs.add_cte(of_messages.cte("stored_messages")),)
+    return of_messages, of_runs
+
+
+def _storing_messages(dialect: str) -> Insert:
     ids = tuple(column(name, Id()) for name in ("chat", "id", "parent"))
-    new = given(dialect, *ids, column("role", String), column("text", Text), column("ordinal", Integer))
+    texts = (column("role", String), column("text", Text), column("ordinal", Integer))
+    new = given(dialect, *ids, *texts, name=MESSAGES)
     names = ["chat_id", "id", "parent_id", "role", "text", "ordinal"]
     return insert(messages).from_select(names, select(*new.c))
 
 
-@cache
-def storing_runs(dialect: str) -> Insert:
+def _storing_runs(dialect: str) -> Insert:
     """Runs that are queued or wait: a queued one's time to start counts from here."""
     names = ("id", "user_id", "chat_id", "request_id", "message_id", "reply_id", "asked_parent")
     texts = ("kind", "asked_model", "pool", "model", "state")
     numbers = (column("ordinal", Integer), column("start_seconds", Float))
     given_ids = (column(name, Id()) for name in names)
-    new = given(dialect, *given_ids, *(column(name, Text) for name in texts), *numbers)
+    new = given(dialect, *given_ids, *(column(name, Text) for name in texts), *numbers, name=RUNS)
     ready = new.c.state == RunState.QUEUED.value
     values = {name: value for name, value in queued(new.c.start_seconds).items() if name != "state"}
     dispatches = values.pop("dispatches")

@@ -12,10 +12,9 @@ from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.insertion import insert_new
 from prosa.adapters.sql.rows import Record
 from prosa.adapters.sql.tables import name_key, sessions, users
-from prosa.core.account import Account, SignIn, User
+from prosa.core.account import ADMIN, Account, SignIn, User
 from prosa.core.errors import NameTaken, NotFound
 
-ADMIN: Final = "admin"
 MEMBER: Final = "member"
 
 

@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from functools import cache
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, bindparam, case, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, column, literal, or_, select, tuple_, update
 
 from prosa.adapters.sql.columns import Id, Moment
 from prosa.adapters.sql.database import Database
+from prosa.adapters.sql.given import given, with_rows
+from prosa.adapters.sql.pages import bad_cursor, cursor_of, read_cursor
 from prosa.adapters.sql.rows import Record, end_columns, end_of
 from prosa.adapters.sql.steps import lock_user
 from prosa.adapters.sql.tables import chats, messages, runs
 from prosa.core.chat import Chat, History, Message, Page, Role
-from prosa.core.errors import BadRequest, NotFound
+from prosa.core.errors import NotFound
 from prosa.core.run import RunState
 
 DELETED: Final = "DELETED"
-T = TypeVar("T")
 
 
 class _ChatPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -44,8 +46,8 @@ class SqlChats:
     async def page(self, user: UUID, cursor: str | None, limit: int) -> Page:
         return await self._database.read(lambda tx: _page(tx, user, cursor, limit))
 
-    async def chat(self, user: UUID, chat: UUID) -> Chat:
-        return await self._database.read(lambda tx: own_chat(tx, user, chat))
+    async def known(self, owned: Sequence[tuple[UUID, UUID]]) -> Sequence[tuple[UUID, Chat]]:
+        return await self._database.read(lambda tx: _known(tx, owned)) if owned else ()
 
     async def history(self, user: UUID, chat: UUID, cursor: str | None, limit: int) -> History:
         return await self._database.read(lambda tx: _history(tx, own_chat(tx, user, chat), cursor, limit))
@@ -91,6 +93,18 @@ def own_chat(tx: Connection, user: UUID, chat: UUID) -> Chat:
     return _to_chat(found)
 
 
+@cache
+def _knowing(dialect: str) -> Select[Any]:
+    asked = given(dialect, column("user", Id()), column("chat", Id()))
+    own = and_(chats.c.id == asked.c.chat, chats.c.user_id == asked.c.user, chats.c.status != DELETED)
+    return _chats.add_columns(chats.c.user_id).join(asked, own)
+
+
+def _known(tx: Connection, owned: Sequence[tuple[UUID, UUID]]) -> tuple[tuple[UUID, Chat], ...]:
+    found = with_rows(tx, _knowing, [{"user": user, "chat": chat} for user, chat in owned])
+    return tuple((record.user_id, _to_chat(record)) for record in found)
+
+
 def unfinished_runs(tx: Connection, chat: UUID) -> tuple[UUID, ...]:
     """By ordinal."""
     return tuple(tx.execute(_unfinished, {"chat": chat}).scalars())
@@ -100,14 +114,14 @@ def _page(tx: Connection, user: UUID, cursor: str | None, limit: int) -> Page:
     """Newest first. One more than asked for tells whether there is a next page."""
     query = _chats.where(chats.c.user_id == user, chats.c.status != DELETED)
     if cursor is not None:
-        last = _read_cursor(cursor, _ChatPlace)
+        last = read_cursor(cursor, _ChatPlace)
         place = tuple_(literal(_in_utc(last.updated), Moment()), literal(last.chat, Id()))
         query = query.where(tuple_(chats.c.updated_at, chats.c.id) < place)
     query = query.order_by(chats.c.updated_at.desc(), chats.c.id.desc()).limit(limit + 1)
     found = tx.execute(query).all()
     shown = found[:limit]
     more = len(found) > limit and shown
-    return Page(tuple(map(_to_chat, shown)), _cursor(shown[-1].updated_at, shown[-1].id) if more else None)
+    return Page(tuple(map(_to_chat, shown)), cursor_of(shown[-1].updated_at, shown[-1].id) if more else None)
 
 
 def _history(tx: Connection, chat: Chat, cursor: str | None, limit: int) -> History:
@@ -115,12 +129,12 @@ def _history(tx: Connection, chat: Chat, cursor: str | None, limit: int) -> Hist
     unfinished = unfinished_runs(tx, chat.id)
     query = _messages.where(messages.c.chat_id == chat.id)
     if cursor is not None:
-        query = _before(query, _read_cursor(cursor, _MessagePlace))
+        query = _before(query, read_cursor(cursor, _MessagePlace))
     # Of the two at one ordinal the question is older: its role sorts behind the reply's.
     found = tx.execute(query.order_by(messages.c.ordinal.desc(), messages.c.role).limit(limit + 1)).all()
     shown = found[:limit]
     more = len(found) > limit and shown
-    previous = _cursor(shown[-1].ordinal, shown[-1].role) if more else None
+    previous = cursor_of(shown[-1].ordinal, shown[-1].role) if more else None
     return History(chat, tuple(map(_to_message, reversed(shown))), unfinished, previous)
 
 
@@ -172,25 +186,9 @@ def _to_message(record: Record) -> Message:
     )
 
 
-def _cursor(*key: object) -> str:
-    return msgspec.json.encode(key).hex()
-
-
-def _read_cursor(cursor: str, shape: type[T]) -> T:
-    """Raises BadRequest for what no page gave out."""
-    try:
-        return msgspec.json.decode(bytes.fromhex(cursor), type=shape)
-    except (ValueError, msgspec.MsgspecError):
-        raise _bad_cursor() from None
-
-
 def _in_utc(moment: datetime) -> datetime:
     """Raises BadRequest for a moment at the edge of time that has no form in UTC."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise _bad_cursor() from None
-
-
-def _bad_cursor() -> BadRequest:
-    return BadRequest("The cursor is none that a page gave out. Begin with the first page.")
+        raise bad_cursor() from None

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    Float,
     FromClause,
     Integer,
     Select,
@@ -24,10 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from prosa.adapters.sql.columns import Id
+from prosa.adapters.sql.columns import Id, Now
 from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.tables import runs
+from prosa.adapters.sql.trail import first_text
 from prosa.core.run import RunState
 from prosa.core.work import Save, Saved
 
@@ -56,6 +58,7 @@ def _saves(dialect: str) -> tuple[FromClause, ColumnElement[bool]]:
         column("at", Integer),
         column("text", Text),
         column("whole", Boolean),
+        column("spoke", Float),
     )
     by = runs.c.worker == bindparam("by")
     return saves, and_(runs.c.id == saves.c.run, runs.c.claim == saves.c.claim, by, is_in(RunState.RUNNING))
@@ -69,7 +72,7 @@ def _append(dialect: str) -> ReturningUpdate[Any]:
     then. What is passed over is told by its stored length, and the next checkpoint sends it whole.
     """
     saves, owned = _saves(dialect)
-    fits = select(runs.c.id, saves.c.text, saves.c.whole).join_from(saves, runs, owned)
+    fits = select(runs.c.id, saves.c.text, saves.c.whole, saves.c.spoke).join_from(saves, runs, owned)
     free = (
         fits.where(or_(saves.c.whole, _length == saves.c.at))
         .with_for_update(key_share=True, skip_locked=True, of=runs)
@@ -81,6 +84,8 @@ def _append(dialect: str) -> ReturningUpdate[Any]:
         .values(
             saved=case((free.c.whole, free.c.text), else_=runs.c.saved + free.c.text),
             crashes_row=case((free.c.text != "", 0), else_=runs.c.crashes_row),
+            first_text_at=first_text(free.c.spoke),
+            saved_at=Now(),
         )
     )
     return append.returning(*_columns)

@@ -13,8 +13,10 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
+    cast,
     column,
     func,
+    null,
     or_,
     select,
     update,
@@ -24,12 +26,15 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from prosa.adapters.sql.branch import Question, prompts
 from prosa.adapters.sql.columns import Id, Now, NowPlus
 from prosa.adapters.sql.given import given, with_rows
-from prosa.adapters.sql.rows import Record, is_in, row_of, run_columns
+from prosa.adapters.sql.rows import Record, is_in, read_row, row_of, run_columns
 from prosa.adapters.sql.steps import end_locked, lock_run, lock_user, promote_user
 from prosa.adapters.sql.tables import runs, workers
+from prosa.adapters.sql.trail import noted
 from prosa.core.chat import Turn
 from prosa.core.policy import Crashes, Limits, crashed
+from prosa.core.relay import Row
 from prosa.core.run import Claimant, End, Failure, RunState
+from prosa.core.trail import What
 from prosa.core.work import Held
 
 
@@ -58,24 +63,32 @@ class Wanted(msgspec.Struct, frozen=True):
     terms: Terms
 
 
-def claims(tx: Connection, wanted: Sequence[Wanted]) -> list[Held | None]:
+def claims(tx: Connection, wanted: Sequence[Wanted]) -> list[Held | Row | None]:
     """See ports.Runs.claim; many at once. Their terms differ in nothing but the lease."""
-    taken = _taken_by_claim(tx, wanted)
+    taken, ended = _taken_by_claim(tx, wanted)
     asked = [Question(run.id, run.chat_id, run.message_id) for run in taken.values()]
     turns = prompts(tx, asked) if asked else {}
-    held = {claim: _held(run, turns[run.id]) for claim, run in taken.items()}
+    held: dict[int, Held | Row] = {claim: _held(run, turns[run.id]) for claim, run in taken.items()}
+    held |= ended
     return [held.get(one.claimant.claim) for one in wanted]
 
 
-def _taken_by_claim(tx: Connection, wanted: Sequence[Wanted]) -> dict[int, Record]:
-    """In the order of the runs' ids: two workers that take over the same runs would wait for each other else."""
+def _taken_by_claim(tx: Connection, wanted: Sequence[Wanted]) -> tuple[dict[int, Record], dict[int, Row]]:
+    """What is taken, and what was ended instead.
+
+    In the order of the runs' ids: two workers that take over the same runs would wait for each other else.
+    """
     in_order = sorted(wanted, key=lambda one: one.claimant.run)
     taken: dict[int, Record] = {run.claim: run for run in _take_queued(tx, in_order)}
+    ended: dict[int, Row] = {}
     for one in in_order:
         claim = one.claimant.claim
-        if claim not in taken and (run := _otherwise(tx, one)) is not None:
-            taken[claim] = run
-    return taken
+        found = None if claim in taken else _otherwise(tx, one)
+        if isinstance(found, Row):
+            ended[claim] = found
+        elif found is not None:
+            taken[claim] = found
+    return taken, ended
 
 
 def _take_queued(tx: Connection, wanted: Sequence[Wanted]) -> list[Record]:
@@ -83,8 +96,8 @@ def _take_queued(tx: Connection, wanted: Sequence[Wanted]) -> list[Record]:
     return list(with_rows(tx, _taking_queued, values, **_given(wanted[0].terms)))
 
 
-def _otherwise(tx: Connection, one: Wanted) -> Record | None:
-    """A run that is not queued: ours already, a dead worker's, or not to be had."""
+def _otherwise(tx: Connection, one: Wanted) -> Record | Row | None:
+    """A run that is not queued: ours already, a dead worker's (a Row: it is over now), or not to be had."""
     claimant = one.claimant
     found = _found(tx, claimant, one.terms.lease_seconds)
     if found is None or found.state != RunState.RUNNING:
@@ -99,20 +112,21 @@ def _found(tx: Connection, claimant: Claimant, lease_seconds: float) -> Record |
     return tx.execute(_finding, {"run": claimant.run, "by": claimant.worker, "lease": lease_seconds}).first()
 
 
-def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) -> Record | None:
+def _take_over(tx: Connection, claimant: Claimant, found: Record, terms: Terms) -> Record | Row | None:
     """One more worker died on the run. Two that notice it at once: the second finds another claim."""
     crashes, failed = crashed(Crashes(found.crashes_row, found.crashes_total))
     if failed is None:
-        counts = {"before": found.claim, "in_row": crashes.row, "in_all": crashes.total}
+        counts = {"before": found.claim, "lost_by": found.worker, "in_row": crashes.row, "in_all": crashes.total}
         return _take(tx, claimant, terms, **counts)
     # Rows of other runs are held here already, so nobody's user is waited for: the next sweep meets the run again.
     if not lock_user(tx, found.user_id, skip_locked=True):
         return None
     run = lock_run(tx, runs.c.id == claimant.run, is_in(RunState.RUNNING), runs.c.claim == found.claim)
-    if run is not None:
-        end_locked(tx, run, End(RunState.FAILED, failure=Failure.of(failed)))
-        promote_user(tx, found.user_id, terms.limits, told=False)
-    return None
+    if run is None:
+        return None
+    end_locked(tx, run, End(RunState.FAILED, failure=Failure.of(failed)))
+    promote_user(tx, found.user_id, terms.limits, told=False)
+    return read_row(tx, claimant.run)
 
 
 def _take(tx: Connection, claimant: Claimant, terms: Terms, **given: object) -> Record | None:
@@ -127,7 +141,8 @@ def _given(terms: Terms) -> dict[str, object]:
 
 def _held(run: Record, turns: tuple[Turn, ...]) -> Held:
     left = (run.end_by - run.now).total_seconds()
-    return Held(row_of(run), turns, run.stop_requested, left)
+    queued = (run.now - run.queued_at).total_seconds() if run.queued_at else 0.0
+    return Held(row_of(run), turns, run.stop_requested, left, max(queued, 0.0), run.lost_by)
 
 
 # A run that runs has its text in ``saved``: its message is empty until the end.
@@ -137,6 +152,7 @@ _COLUMNS: Final = (
     runs.c.message_id,
     runs.c.stop_requested,
     runs.c.end_by,
+    runs.c.queued_at,
     Now().label("now"),
 )
 _finding: Final = select(
@@ -148,10 +164,11 @@ _finding: Final = select(
     runs.c.crashes_total,
     HELD_BY_DEAD.label("dead"),
 ).where(runs.c.id == bindparam("run"))
-_taken: Final = select(*_COLUMNS).where(runs.c.id == bindparam("run"))
+_NOBODY: Final = null().label("lost_by")
+_taken: Final = select(*_COLUMNS, _NOBODY).where(runs.c.id == bindparam("run"))
 
 
-def _changes(own: ColumnElement[int], by: ColumnElement[str]) -> dict[str, object]:
+def _changes(what: What, own: ColumnElement[int], by: ColumnElement[str]) -> dict[str, object]:
     """What a claim changes. An engine that cannot continue takes the saved text back (L4)."""
     continues = runs.c.model.in_(bindparam("continues", expanding=True))
     return {
@@ -162,15 +179,16 @@ def _changes(own: ColumnElement[int], by: ColumnElement[str]) -> dict[str, objec
         "saved": case((continues, runs.c.saved), else_=""),
         "started_at": func.coalesce(runs.c.started_at, Now()),
         "end_by": func.coalesce(runs.c.end_by, NowPlus(bindparam("seconds", type_=Float))),
+        "trail": noted(what, runs.c.attempt + 1, by),
     }
 
 
 _taking_running: Final = (
     update(runs)
     .where(runs.c.id == bindparam("run"), is_in(RunState.RUNNING), runs.c.claim == bindparam("before"))
-    .values(_changes(bindparam("own", type_=BigInteger), bindparam("by", type_=Text)))
+    .values(_changes(What.TAKEN_OVER, bindparam("own", type_=BigInteger), bindparam("by", type_=Text)))
     .values(crashes_row=bindparam("in_row"), crashes_total=bindparam("in_all"))
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS, cast(bindparam("lost_by"), Text).label("lost_by"))
 )
 
 
@@ -178,4 +196,4 @@ _taking_running: Final = (
 def _taking_queued(dialect: str) -> ReturningUpdate[Any]:
     wanted = given(dialect, column("run", Id()), column("own", BigInteger), column("by", Text))
     query = update(runs).where(runs.c.id == wanted.c.run, is_in(RunState.QUEUED))
-    return query.values(_changes(wanted.c.own, wanted.c.by)).returning(*_COLUMNS)
+    return query.values(_changes(What.CLAIMED, wanted.c.own, wanted.c.by)).returning(*_COLUMNS, _NOBODY)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Dialect, String
+from sqlalchemy import ColumnElement, Dialect, String, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -73,6 +73,23 @@ class NowPlus(FunctionElement[datetime]):
 
     def __init__(self, seconds: float | ColumnElement[float]) -> None:
         super().__init__(seconds if isinstance(seconds, ColumnElement) else float(seconds))
+
+
+class Stamp(FunctionElement[str]):
+    """The database's clock as text: milliseconds since 1970."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(Stamp, "postgresql")
+def _stamp_postgresql(element: Stamp, compiler: SQLCompiler, **options: object) -> str:
+    return "(extract(epoch FROM clock_timestamp()) * 1000)::bigint::text"
+
+
+@compiles(Stamp, "sqlite")
+def _stamp_sqlite(element: Stamp, compiler: SQLCompiler, **options: object) -> str:
+    return "CAST(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) AS TEXT)"
 
 
 @compiles(Now, "postgresql")

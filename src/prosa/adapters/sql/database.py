@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
+CLOSE_SECONDS: Final = 5.0
+"""For the goodbye to a database."""
 WAIT_SECONDS: Final = 15.0
 """For a turn, a connection, or a statement; then the store is unavailable."""
 
@@ -60,3 +62,31 @@ async def owned_tasks() -> AsyncIterator[asyncio.TaskGroup]:
             failure = error
     if failure is not None:
         raise failure
+
+
+async def to_the_end(closing: Coroutine[None, None, None], seconds: float = CLOSE_SECONDS) -> None:
+    """Close something whole, also where the caller is cancelled meanwhile, who then hears of it afterwards.
+
+    A pool that is broken off while it closes its connections logs a traceback for each. What takes longer than
+    ``seconds`` is left: the system closes it with the process.
+    """
+    async with owned_tasks() as tasks:
+        closed = tasks.create_task(_closed(closing, seconds))
+        try:
+            await asyncio.shield(closed)
+        finally:
+            failure = await closed
+            if failure is not None:
+                raise failure
+
+
+async def _closed(closing: Coroutine[None, None, None], seconds: float) -> Exception | None:
+    """What went wrong, if something did but the time: it is the caller's, and not the task group's."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing
+    except TimeoutError:
+        return None
+    except Exception as error:  # noqa: BLE001 — it is raised again by whoever closes
+        return error
+    return None

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Float,
     Select,
     Text,
     Update,
@@ -24,6 +25,7 @@ from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import Record, end_columns, end_of, is_in, unfinished
 from prosa.adapters.sql.steps import END, end_values, promote_user, touching
 from prosa.adapters.sql.tables import messages, runs, users
+from prosa.adapters.sql.trail import first_text
 from prosa.core.events import Job
 from prosa.core.policy import Limits
 from prosa.core.run import Claimant, End, RunState
@@ -37,6 +39,7 @@ class Ending(msgspec.Struct, frozen=True):
     text: str
     end: End
     limits: Limits
+    spoke: float | None = None
 
 
 def finish(tx: Connection, endings: Sequence[Ending]) -> list[Committed]:
@@ -57,7 +60,7 @@ def _end(tx: Connection, endings: Sequence[Ending]) -> list[Record]:
     """End those whose fence lets it, and move their text into their replies. In the order of their ids, as claims."""
     endings = sorted(endings, key=lambda one: one.claimant.run)
     own = [{"run": one.claimant.run, "own": one.claimant.claim, "by": one.claimant.worker} for one in endings]
-    values = [fence | end_values(one.end) for fence, one in zip(own, endings, strict=True)]
+    values = [fence | end_values(one.end) | {"spoke": one.spoke} for fence, one in zip(own, endings, strict=True)]
     ended = list(with_rows(tx, _ending, values))
     if ended:
         texts = {one.claimant.claim: one.text for one in endings}
@@ -99,10 +102,12 @@ def _locking_owners(dialect: str) -> Select[*tuple[Any, ...]]:
 @cache
 def _ending(dialect: str) -> ReturningUpdate[Any]:
     fence = (column("run", Id()), column("own", BigInteger), column("by", Text))
-    ends = given(dialect, *fence, *(column(f"end_{name}", runs.c[name].type) for name in END))
+    named = (column(f"end_{name}", runs.c[name].type) for name in END)
+    ends = given(dialect, *fence, *named, column("spoke", Float))
     owned = (runs.c.id == ends.c.run, runs.c.claim == ends.c.own, runs.c.worker == ends.c.by, is_in(RunState.RUNNING))
     values = {name: ends.c[f"end_{name}"] for name in END}
-    query = update(runs).where(*owned, unfinished).values(values | {"ended_at": Now(), "saved": ""})
+    more = {"ended_at": Now(), "saved": "", "first_text_at": first_text(ends.c.spoke)}
+    query = update(runs).where(*owned, unfinished).values(values | more)
     return query.returning(runs.c.claim, runs.c.user_id, runs.c.chat_id, runs.c.reply_id)
 
 

@@ -30,16 +30,17 @@ Statement = Callable[[str], Executable]
 Values = Sequence[msgspec.Struct] | Sequence[Mapping[str, object]]
 
 
-def given(dialect: str, *columns: ColumnClause[Any]) -> FromClause:
-    """A table of these columns in a statement of this dialect; its rows come by ``with_rows``."""
+def given(dialect: str, *columns: ColumnClause[Any], name: str = PARAMETER) -> FromClause:
+    """A table of these columns in a statement of this dialect; its rows come by ``with_rows``, under its name where a
+    statement has several."""
     if dialect == "postgresql":
-        arrays = [bindparam(f"{PARAMETER}_{one.name}", type_=ARRAY(_unbounded(one.type))) for one in columns]
-        return func.unnest(*arrays).table_valued(*columns, name=PARAMETER).render_derived()
-    each = func.json_each(bindparam(PARAMETER, type_=Text)).table_valued("value")
+        arrays = [bindparam(f"{name}_{one.name}", type_=ARRAY(_unbounded(one.type))) for one in columns]
+        return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
+    each = func.json_each(bindparam(name, type_=Text)).table_valued("value")
     fields = [
         func.json_extract(each.c.value, f"$.{field.name}", type_=field.type).label(field.name) for field in columns
     ]
-    return select(*fields).subquery(PARAMETER)
+    return select(*fields).subquery(name)
 
 
 def _unbounded(kind: TypeEngine[Any]) -> TypeEngine[Any]:
@@ -50,11 +51,12 @@ def _unbounded(kind: TypeEngine[Any]) -> TypeEngine[Any]:
 def with_rows(tx: Connection, statement: Statement, values: Values, **more: object) -> CursorResult[Any]:
     """Execute a statement with ``given`` on these rows (one at least): structs or mappings with a key per column."""
     dialect = tx.dialect.name
-    return tx.execute(statement(dialect), _parameters(dialect, values) | more)
+    return tx.execute(statement(dialect), parameters(dialect, values) | more)
 
 
-def _parameters(dialect: str, values: Values) -> dict[str, object]:
+def parameters(dialect: str, values: Values, name: str = PARAMETER) -> dict[str, object]:
+    """The rows of the table ``given`` of this name, as a statement gets them."""
     if dialect != "postgresql":
-        return {PARAMETER: msgspec.json.encode(values).decode()}
+        return {name: msgspec.json.encode(values).decode()}
     records = [msgspec.structs.asdict(one) if isinstance(one, msgspec.Struct) else one for one in values]
-    return {f"{PARAMETER}_{name}": [record[name] for record in records] for name in records[0]}
+    return {f"{name}_{column}": [record[column] for record in records] for column in records[0]}

@@ -11,11 +11,11 @@ from prosa.adapters.sql.columns import Id, NowPlus
 from prosa.adapters.sql.given import given, with_rows
 from prosa.adapters.sql.rows import is_in
 from prosa.adapters.sql.tables import runs, workers
+from prosa.core.operations import LOST_SECONDS
 from prosa.core.policy import eta
 from prosa.core.relay import Place
 from prosa.core.run import RunState
 
-_ALIVE_SECONDS: Final = 5.0
 _SAMPLE: Final = 20
 """Runs whose time is averaged."""
 
@@ -63,7 +63,7 @@ def places(tx: Connection, asked: Sequence[UUID]) -> list[Place]:
 
 
 def _slots(tx: Connection) -> int:
-    alive = (workers.c.alive_at > NowPlus(-_ALIVE_SECONDS), workers.c.draining.is_(False))
+    alive = (workers.c.alive_at > NowPlus(-LOST_SECONDS), workers.c.draining.is_(False))
     slots: int | None = tx.execute(select(func.sum(workers.c.slots)).where(*alive)).scalar()
     return slots or 0
 

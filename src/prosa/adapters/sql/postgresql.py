@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import URL, Connection, PoolProxiedConnection, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work, owned_tasks
+from prosa.adapters.sql.database import WAIT_SECONDS, Database, Work, owned_tasks, to_the_end
 from prosa.adapters.sql.failures import mapped, translated
 from prosa.core.errors import StoreUnavailable
 
@@ -98,7 +98,7 @@ async def open_postgresql(url: URL, *, pool_size: int) -> AsyncIterator[Postgres
         async with owned_tasks() as tasks:
             yield PostgresDatabase(engine, tasks)
     finally:
-        await engine.dispose()
+        await to_the_end(engine.dispose())
 
 
 def _engine(url: URL, size: int) -> AsyncEngine:
@@ -113,7 +113,14 @@ def _engine(url: URL, size: int) -> AsyncEngine:
             "idle_in_transaction_session_timeout": FORSAKEN,
         },
     }
-    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args=connect)
+    engine = create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=WAIT_SECONDS,
+        connect_args=connect,
+        hide_parameters=True,  # in errors: they hold what people wrote
+    )
 
     @event.listens_for(engine.sync_engine, "checkout")
     def living(connection: PoolProxiedConnection, *_: object) -> None:

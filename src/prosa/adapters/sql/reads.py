@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
+from prosa.adapters.sql.census import census
 from prosa.adapters.sql.chats import own_chat, unfinished_runs
 from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.places import places
@@ -12,6 +13,7 @@ from prosa.adapters.sql.rows import own_row, read_rows, unfinished
 from prosa.adapters.sql.tables import runs
 from prosa.core.relay import Place, Row
 from prosa.core.run import RunState
+from prosa.core.work import Census
 
 
 class SqlReads:
@@ -34,6 +36,9 @@ class SqlReads:
 
     async def counts(self) -> Mapping[RunState, int]:
         return await self._database.read(_counts)
+
+    async def census(self, lease_seconds: float) -> Census:
+        return await self._database.read(lambda tx: census(tx, lease_seconds))
 
 
 def _rows(tx: Connection, asked: Sequence[UUID]) -> list[Row]:

@@ -109,7 +109,14 @@ def _log_ahead(cursor: DBAPICursor) -> None:
 
 def _engine(url: URL, begin: str, size: int, *, foreign_keys: bool) -> Engine:
     connect = {"isolation_level": None, "check_same_thread": False}
-    engine = create_engine(url, pool_size=size, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args=connect)
+    engine = create_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=WAIT_SECONDS,
+        connect_args=connect,
+        hide_parameters=True,  # in errors: they hold what people wrote
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -28,9 +29,10 @@ from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.insertion import insert_or
 from prosa.adapters.sql.rows import Record, is_in, jobs, read_rows
 from prosa.adapters.sql.steps import FIRST_IN_CHAT, end_locked, lock_run, lock_user, promote_user
-from prosa.adapters.sql.tables import runs, sessions, workers
+from prosa.adapters.sql.tables import gateways, runs, sessions, workers
 from prosa.core.errors import Failed, NoWorker, RunTimeout
 from prosa.core.events import Job
+from prosa.core.operations import Duty
 from prosa.core.policy import Limits, redispatch_after
 from prosa.core.relay import Row
 from prosa.core.run import LIVE, End, Failure, RunState
@@ -72,9 +74,11 @@ class SqlSweeps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def heartbeat(self, worker: str, *, slots: int, draining: bool, alone: bool = False) -> None:
-        values = {"alive_at": Now(), "slots": slots, "draining": draining}
-        await self._database.write(lambda tx: _heartbeat(tx, worker, values, alone=alone), synced=False)
+    async def heartbeat(
+        self, worker: str, *, slots: int, draining: bool, alone: bool = False, duty: Duty | None = None
+    ) -> bool:
+        values = {"alive_at": Now(), "slots": slots, "draining": draining, **_told(duty)}
+        return await self._database.write(lambda tx: _heartbeat(tx, worker, values, alone=alone), synced=False)
 
     async def orphans(self, worker: str, lease_seconds: float, limit: int) -> Sequence[Job]:
         return await self._database.read(lambda tx: _orphans(tx, worker, lease_seconds, limit))
@@ -92,11 +96,28 @@ class SqlSweeps:
         await self._database.write(lambda tx: _prune(tx, before_seconds))
 
 
-def _heartbeat(tx: Connection, worker: str, values: dict[str, object], *, alone: bool) -> None:
+def _told(duty: Duty | None) -> dict[str, object]:
+    if duty is None:
+        return {}
+    process = duty.process
+    return {
+        "host": process.host,
+        "version": process.version,
+        "started_at": process.started_at,
+        "pools": msgspec.json.encode(duty.pools).decode(),
+        "slots_used": duty.slots_used,
+    }
+
+
+_MOMENT_SECONDS: Final = 0.5
+
+
+def _heartbeat(tx: Connection, worker: str, values: dict[str, object], *, alone: bool) -> bool:
     if alone:
         _wake(tx, worker)
     insertion = insert_or(tx, workers).values(name=worker, **values)
-    tx.execute(insertion.on_conflict_do_update(index_elements=[workers.c.name], set_=values))
+    stored = insertion.on_conflict_do_update(index_elements=[workers.c.name], set_=values)
+    return bool(tx.execute(stored.returning(workers.c.drain_wanted)).scalar_one())
 
 
 def _wake(tx: Connection, worker: str) -> None:
@@ -104,6 +125,9 @@ def _wake(tx: Connection, worker: str) -> None:
     beats = {beat.name: beat.alive_at for beat in tx.execute(select(workers.c.name, workers.c.alive_at))}
     if worker not in beats:
         tx.execute(update(runs).where(is_in(RunState.QUEUED)).values(dispatches=0, dispatched_at=None))
+        # Whoever else was here is dead. This process may have announced itself as a gateway a moment ago.
+        tx.execute(delete(workers))
+        tx.execute(delete(gateways).where(gateways.c.alive_at < NowPlus(-_MOMENT_SECONDS)))
     if not beats:
         return
     asleep = tx.execute(select(Now())).scalar_one() - max(beats.values())
@@ -188,5 +212,6 @@ def _reason(run: Record) -> Failed:
 
 
 def _prune(tx: Connection, before_seconds: float) -> None:
-    tx.execute(delete(workers).where(workers.c.alive_at < NowPlus(-before_seconds)))
+    for processes in (workers, gateways):
+        tx.execute(delete(processes).where(processes.c.alive_at < NowPlus(-before_seconds)))
     tx.execute(delete(sessions).where(sessions.c.expires_at < Now()))

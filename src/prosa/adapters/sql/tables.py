@@ -121,6 +121,10 @@ runs: Final = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     _moment("created_at"),
+    # For administrators only. Nothing is decided by them (core/trail.py).
+    Column("trail", Text),
+    Column("first_text_at", Moment()),
+    Column("saved_at", Moment()),
     ForeignKeyConstraint(["chat_id", "message_id"], ["messages.chat_id", "messages.id"]),
     ForeignKeyConstraint(["chat_id", "reply_id"], ["messages.chat_id", "messages.id"]),
     UniqueConstraint("user_id", "request_id"),
@@ -143,6 +147,11 @@ _partial("ix_runs_waiting", "state = 'waiting'", "user_id", "created_at", "id")
 _partial("ix_runs_queued", "state = 'queued'", "pool", "queued_at", "id")
 _partial("ix_runs_running", "state = 'running'", "worker")
 _partial("ix_runs_done", "state = 'done'", "pool", "ended_at")
+# For the lists of administrators. None of them has an entry before the end of a run: accept and claim pay nothing.
+_partial("ix_runs_user", "ended_at IS NOT NULL", "user_id", "id")
+_partial("ix_runs_code", "error_code IS NOT NULL", "error_code", "id")
+_partial("ix_runs_broken", "state IN ('failed', 'stopped')", "state", "id")
+_partial("ix_runs_failed", "state = 'failed'", "ended_at")
 
 # The replies to questions of the classic socket: a table of its own, so that no other run carries a column or an index
 # for it. ``told_at`` is empty until the reply was sent.
@@ -161,6 +170,27 @@ workers: Final = Table(
     Column("name", String(64), primary_key=True),
     _moment("alive_at"),
     Column("slots", Integer, nullable=False, server_default="0"),
+    Column("draining", Boolean, nullable=False, server_default=false()),
+    Column("started_at", Moment()),
+    Column("host", Text),
+    Column("version", Text),
+    # A JSON object: slots by the pool's name.
+    Column("pools", Text),
+    Column("slots_used", Integer),
+    Column("drain_wanted", Boolean, nullable=False, server_default=false()),
+    postgresql_with={"fillfactor": "50"},
+)
+
+gateways: Final = Table(
+    "gateways",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    _moment("alive_at"),
+    _moment("started_at"),
+    Column("host", Text, nullable=False, server_default=""),
+    Column("version", Text, nullable=False, server_default=""),
+    Column("sockets", Integer, nullable=False, server_default="0"),
+    Column("watched", Integer, nullable=False, server_default="0"),
     Column("draining", Boolean, nullable=False, server_default=false()),
     postgresql_with={"fillfactor": "50"},
 )

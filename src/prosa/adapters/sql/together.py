@@ -36,7 +36,7 @@ COMPANY_SECONDS: Final = 0.03
 RATE_SECONDS: Final = 0.5
 """Over how long the rate of calls is averaged."""
 CROWD_SECONDS: Final = 1.0
-"""How long it is remembered that so many waited at once that there is company to be had."""
+"""How long it is remembered that so many waited at once that there is company to be had; and how often it is tried."""
 
 Batch = Callable[[Connection, Sequence[A]], Sequence[R | ProsaError]]
 """Answers calls in their order. A refusal of one is its answer; an error that is raised is everybody's."""
@@ -65,13 +65,29 @@ def company_seconds(rate: float, here: int) -> float:
     return min(COMPANY / rate, COMPANY_SECONDS)
 
 
+class Shared(Generic[A, R]):
+    """One transaction of several calls."""
+
+    def __init__(self, batch: Batch[A, R], calls: Sequence[A], call: str) -> None:
+        self.call = call
+        self._batch = batch
+        self._calls = calls
+
+    def __call__(self, tx: Connection) -> Sequence[R | ProsaError]:
+        return self._batch(tx, self._calls)
+
+
 class Together(Generic[A, R]):
     """One kind of call on a database."""
 
-    def __init__(self, database: Database, batch: Batch[A, R], *, apart: Callable[[A], object] | None = None) -> None:
-        """``apart``: calls with one key never share a transaction (the later sees what the earlier did)."""
+    def __init__(
+        self, database: Database, batch: Batch[A, R], *, call: str = "", apart: Callable[[A], object] | None = None
+    ) -> None:
+        """``call`` is the kind's name among measures. ``apart``: calls with one key never share a transaction (the
+        later sees what the earlier did)."""
         self._database = database
         self._batch = batch
+        self._call = call
         self._apart = apart
         self._line: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._under_way = 0
@@ -80,6 +96,7 @@ class Together(Generic[A, R]):
         self._rate = Rate()
         self._callers = 0
         self._crowded = -math.inf
+        self._tried = -math.inf
 
     async def __call__(self, call: A) -> R:
         """Raises what the batch answers or raises. Overloaded: the line is full. Cancelled in line, a call is void."""
@@ -148,10 +165,14 @@ class Together(Generic[A, R]):
 
     def _patience(self) -> float:
         now = asyncio.get_running_loop().time()
+        seconds = company_seconds(self._rate.at(now), len(self._line))
         # Two or three callers who come again and again, each when it was answered, have no more company to wait for.
-        if now - self._crowded > CROWD_SECONDS:
-            return 0.0
-        return company_seconds(self._rate.at(now), len(self._line))
+        # A crowd looks the same whose calls are each answered before the next one comes: one wait now and then tells.
+        if seconds and now - self._crowded > CROWD_SECONDS:
+            if now - self._tried <= CROWD_SECONDS:
+                return 0.0
+            self._tried = now
+        return seconds
 
     def _next(self) -> list[tuple[A, asyncio.Future[R]]]:
         taken: list[tuple[A, asyncio.Future[R]]] = []
@@ -169,9 +190,8 @@ class Together(Generic[A, R]):
 
     async def _settle(self, calls: list[tuple[A, asyncio.Future[R]]]) -> None:
         try:
-            results: Sequence[R | Exception] = await self._database.write(
-                lambda tx: self._batch(tx, [call for call, _ in calls])
-            )
+            shared = Shared(self._batch, [call for call, _ in calls], self._call)
+            results: Sequence[R | Exception] = await self._database.write(shared)
         except asyncio.CancelledError:
             for _, answer in calls:
                 answer.cancel()

@@ -24,13 +24,24 @@ loopback_users.guest = true
 disk_free_limit.absolute = 1MB
 log.console = true
 """
+METRICS: Final = """\
+prometheus.tcp.ip = {host}
+prometheus.tcp.port = {port}
+"""
 
 
 class RabbitNode(Node):
-    """``guest`` with the password ``guest`` may do everything, from this machine alone. ``pid`` is the Erlang VM's."""
+    """``guest`` with the password ``guest`` may do everything, from this machine alone. ``pid`` is the Erlang VM's.
+
+    With a ``metrics_port`` its plugin for Prometheus answers there.
+    """
 
     service = "RabbitMQ"
     _directory_port = 0
+
+    def __init__(self, folder: Path, port: int | None = None, metrics_port: int | None = None) -> None:
+        super().__init__(folder, port)
+        self.metrics_port = metrics_port
 
     @property
     def url(self) -> str:
@@ -59,8 +70,9 @@ class RabbitNode(Node):
     def _write_configuration(self) -> None:
         for folder in (self._held, self.folder / "home"):
             folder.mkdir(exist_ok=True)
-        (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(host=HOST, port=self.port))
-        (self.folder / "enabled_plugins").write_text("[].\n")
+        metrics = METRICS.format(host=HOST, port=self.metrics_port) if self.metrics_port else ""
+        (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(host=HOST, port=self.port) + metrics)
+        (self.folder / "enabled_plugins").write_text("[rabbitmq_prometheus].\n" if metrics else "[].\n")
 
     @property
     def control(self) -> dict[str, str]:

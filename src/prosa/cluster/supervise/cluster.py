@@ -26,7 +26,6 @@ OURS: Final = "prosa"
 """In front of lines that no child prints."""
 MIGRATE: Final = "migrate"
 DESCRIPTION: Final = "cluster.json"
-ANYWHERE: Final = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 — read, not bound
 
 
 def _ignored(*_: object) -> None:
@@ -249,7 +248,12 @@ class Cluster:
         await self._stack.aclose()
 
 
+def reached(host: str) -> str:
+    """How a program on this machine reaches what listens on an address."""
+    return {"0.0.0.0": LOOPBACK, "[::]": "[::1]", "::": "[::1]"}.get(host, host)  # noqa: S104 — read, not bound
+
+
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{ANYWHERE.get(host, shown)}:{port}"
+    return f"http://{reached(shown)}:{port}"

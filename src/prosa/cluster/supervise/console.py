@@ -9,8 +9,8 @@ from typing import Final, Self
 
 import msgspec
 
-from prosa.cluster.supervise.printer import Printer
 from prosa.cluster.supervise.topology import Description, Event, Role, sentence
+from prosa.lines import Lines
 
 OUR_NAME: Final = "prosa"
 COLOURS: Final = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
@@ -48,10 +48,10 @@ class Console:
         self._as_json = as_json
         self._ready = False
         self._stack = ExitStack()
-        self._logs = Printer(
+        self._logs = Lines(
             STDERR, lambda count: prefix(OUR_NAME, f"{count} lines are not shown; they are in {folder}/*.log.")
         )
-        self._answers = Printer(STDOUT, _missing_events if as_json else _missing_lines)
+        self._answers = Lines(STDOUT, _missing_events if as_json else _missing_lines)
 
     def __enter__(self) -> Self:
         for printer in (self._logs, self._answers):

@@ -105,7 +105,9 @@ class Member:
     @property
     def described(self) -> Process:
         host, port = self._own
-        return Process(self.name, self.role, self._child.pid if self._child else None, f"http://{host}:{port}")
+        address = f"http://{host}:{port}"
+        metrics = self._shared.topology.metrics.get(self.name, address)
+        return Process(self.name, self.role, self._child.pid if self._child else None, address, metrics)
 
     async def answers_ready(self) -> bool:
         """Asked this moment."""
@@ -232,6 +234,8 @@ class Member:
             self._tell(Happening.STUCK, code=ending.code, sentence=ending.reason)
         pause = pause_seconds(self.record, patience, random.random())  # noqa: S311 — jitter, not a secret
         self._tell(Happening.RESTARTING, code=ending.code, seconds=pause)
+        if pause == 0:
+            return
         self._changed.clear()
         await _first(self._shared.clock.sleep(pause), self._changed.wait())
 

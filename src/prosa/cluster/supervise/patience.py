@@ -27,6 +27,11 @@ class Ending(msgspec.Struct, frozen=True):
     """For how long it had been ready; 0 if it never was."""
     reason: str = ""
 
+    @property
+    def drained(self) -> bool:
+        """It had served and left in order, as somebody else has asked it to: nothing went wrong."""
+        return self.code == 0 and self.ready_seconds > 0
+
 
 class Record(msgspec.Struct, frozen=True):
     """What a process has behind it: ends in a row, and how many of the last ones had the same reason."""
@@ -45,7 +50,9 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def after(record: Record, ending: Ending, patience: Patience) -> Record:
-    """The record with one end more."""
+    """The record with one end more; who drained begins anew."""
+    if ending.drained:
+        return Record()
     steady = ending.ready_seconds >= patience.steady_seconds
     reason = ending.reason if ending.code == NOT_SET_UP else ""
     again = bool(reason) and reason == record.reason
@@ -57,7 +64,10 @@ def after(record: Record, ending: Ending, patience: Patience) -> Record:
 
 
 def pause_seconds(record: Record, patience: Patience, chance: float) -> float:
-    """Until the next try. ``chance`` in 0..1 spreads it over its upper half, so that not all come back at once."""
+    """Until the next try: none after a drain. ``chance`` in 0..1 spreads it over its upper half, so that not all come
+    back at once."""
+    if record.ends == 0:
+        return 0.0
     if record.stuck:
         longest = patience.most_seconds
     else:

@@ -37,6 +37,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """For logs, and for what describes the cluster to other programs; one cluster uses it at a time."""
     environment: Mapping[str, str]
     overrides: Mapping[str, Mapping[str, str]] = {}
+    metrics: Mapping[str, str] = {}
+    """Of processes that show their metrics elsewhere than at their address: where, by name."""
     gateways: int = 2
     workers: int = 3
     host: str = LOOPBACK
@@ -66,12 +68,16 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process as others see it. ``pid`` is None while it does not run; ``address`` never changes."""
+    """A process as others see it. ``pid`` is None while it does not run; ``address`` never changes.
+
+    ``metrics``: the address whose ``/metrics`` tells of it; empty for what has none.
+    """
 
     name: str
     role: Role
     pid: int | None
     address: str
+    metrics: str = ""
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -107,7 +113,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked: bool | None = None
     """Of an end: whether it was told to."""
     seconds: float | None = None
-    """Until the next try; or, of READY, since the start."""
+    """Until the next try, 0 after a drain; or, of READY, since the start."""
     sentence: str | None = None
 
 
@@ -128,6 +134,8 @@ def sentence(event: Event) -> str | None:
             return f"{event.name} is ready (process {event.pid}, {event.seconds:.1f} s)."
         case Happening.ENDED if event.asked:
             return f"{event.name} has ended ({manner(event.code or 0)})."
+        case Happening.RESTARTING if event.seconds == 0:
+            return f"{event.name} has drained and left; a fresh one takes its place."
         case Happening.RESTARTING:
             return f"{event.name} ended by itself ({manner(event.code or 0)}); next try in {event.seconds:.1f} s."
         case Happening.STUCK:

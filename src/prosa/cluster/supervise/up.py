@@ -10,10 +10,12 @@ import msgspec
 from prosa.adapters.clock import SystemClock
 from prosa.bootstrap.process import first
 from prosa.catalog import LOCAL
-from prosa.cluster.supervise.cluster import MIGRATE, Cluster
+from prosa.cluster.loopback import free_port
+from prosa.cluster.supervise.cluster import MIGRATE, Cluster, reached
 from prosa.cluster.supervise.console import STDERR, Console, Prefix, is_coloured
 from prosa.cluster.supervise.services import Service, Watch, keep, missing, running
 from prosa.cluster.supervise.topology import PROSA, Topology
+from prosa.core.errors import BadConfig
 from prosa.settings import Settings
 
 FOLDER: Final = "cluster"
@@ -120,6 +122,7 @@ def _announce(console: Console, settings: Settings, topology: Topology, services
 
 def topology_of(settings: Settings, wish: Wish, services: list[Service]) -> Topology:
     drain = max(settings.drain_seconds, settings.unready_seconds + settings.close_seconds)
+    ports = metrics_ports(settings, wish.gateways)
     return Topology(
         folder=settings.data_dir / FOLDER,
         environment={
@@ -128,6 +131,8 @@ def topology_of(settings: Settings, wish: Wish, services: list[Service]) -> Topo
             **{service.variable: service.address for service in services},
             "PROSA_DATA_DIR": str(settings.data_dir),
         },
+        overrides={name: {"PROSA_METRICS_PORT": str(port)} for name, port in ports.items()},
+        metrics={name: f"http://{reached(settings.metrics_host)}:{port}" for name, port in ports.items()},
         gateways=wish.gateways,
         workers=wish.workers,
         host=settings.host,
@@ -135,6 +140,24 @@ def topology_of(settings: Settings, wish: Wish, services: list[Service]) -> Topo
         command=wish.command,
         stop_seconds=drain + MARGIN_SECONDS,
     )
+
+
+def metrics_ports(settings: Settings, gateways: int) -> dict[str, int]:
+    """Where each gateway shows its metrics, if not at its address: several on one machine cannot share a port.
+
+    The first has the port of the settings, each other one the next that is free of ``port``; 0 is any for each.
+    Raises BadConfig where there are not as many.
+    """
+    first = settings.metrics_port
+    if first is None:
+        return {}
+    names = [f"gateway-{number}" for number in range(1, gateways + 1)]
+    if not first:
+        return {name: free_port() for name in names}
+    ports = [port for port in range(first, min(first + gateways + 1, 65_536)) if port != settings.port]
+    if len(ports) < gateways:
+        raise BadConfig(f"metrics_port: from {first} on there are not {gateways} ports. Choose a lower one.")
+    return dict(zip(names, ports, strict=False))
 
 
 def models(settings: Settings) -> dict[str, str]:

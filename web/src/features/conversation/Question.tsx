@@ -1,7 +1,7 @@
 import { memo, useState } from "react";
 import { problemText, useAppState, useModel, useSession, useWords } from "../../shared/context";
 import { Button, Icon, IconButton } from "../../shared/ui";
-import { CopyButton } from "./CopyButton";
+import { CopyButton } from "../../shared/CopyButton";
 import { Turns } from "./Turns";
 import type { MessageView, Uuid } from "../../protocol";
 import type { Pending } from "../../thread";

@@ -2,7 +2,7 @@ import { Suspense, lazy, memo, useEffect, useRef } from "react";
 import { ended } from "../../run";
 import { problemText, useAppState, useModel, useSession, useWords } from "../../shared/context";
 import { Button, Icon, IconButton, Spinner } from "../../shared/ui";
-import { CopyButton } from "./CopyButton";
+import { CopyButton } from "../../shared/CopyButton";
 import { Turns } from "./Turns";
 import type { MessageView, Uuid } from "../../protocol";
 import type { Run } from "../../run";

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
-import { useWords } from "../../shared/context";
-import { IconButton } from "../../shared/ui";
+import { useWords } from "./context";
+import { IconButton } from "./ui";
 
 const SHOWN_MS = 1_500;
 

@@ -1,0 +1,41 @@
+"""What the value of a setting must be, beyond its type, and what a person is told whose value is not."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from pydantic_core import PydanticCustomError
+
+TOKEN_CHARACTERS: Final = 16
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+def with_driver(url: str) -> str:
+    """The URL with our driver in it; a database of another make is refused."""
+    scheme, separator, rest = url.partition("://")
+    makes = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite"}
+    kind, _, _given = scheme.partition("+")
+    if not separator or kind not in makes:
+        raise PydanticCustomError("database", "a database's address begins with postgresql:// or sqlite://")
+    return f"{makes[kind]}://{rest}"
+
+
+def with_port(url: str) -> str:
+    """The URL, unless its port is none."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise PydanticCustomError("address", "its port is not a number from 0 to 65535") from None
+    return url
+
+
+def hard_to_guess(token: SecretStr) -> SecretStr:
+    """A token that nobody finds by trying, and that travels in a header as it is."""
+    value = token.get_secret_value()
+    if len(value) < TOKEN_CHARACTERS:
+        what = f"it is too short: give it {TOKEN_CHARACTERS} characters or more, as `openssl rand -hex 24` does"
+        raise PydanticCustomError("token", "{what}", {"what": what})
+    if not _VISIBLE.fullmatch(value):
+        raise PydanticCustomError("token", "it travels in a header: write it without blanks, accents and line ends")
+    return token
