@@ -1,5 +1,6 @@
-"""`python -m benchmarks`: measure the embedded process and print one line of JSON a benchmark; and, when it is
-named, a cluster (benchmarks/cluster.py).
+"""`python -m benchmarks`: measure the embedded process and print one line of JSON a benchmark; and, where they are
+named, a cluster (benchmarks/cluster.py), those who look after it (benchmarks/cockpit.py), and what watching costs
+(benchmarks/overhead.py).
 
 Nothing here judges: the figures of one machine stand in docs/benchmarks.md with this command beside them.
 """
@@ -13,7 +14,9 @@ import msgspec
 import uvloop
 
 from benchmarks.cluster import cluster
+from benchmarks.cockpit import cockpit, options
 from benchmarks.load import load
+from benchmarks.overhead import PAIRS, overhead
 from benchmarks.sockets import idle, stalled
 
 Run = Callable[[Path], Coroutine[object, object, msgspec.Struct]]
@@ -29,13 +32,25 @@ def main(names: list[str]) -> None:
     if names[:1] == ["cluster"]:
         uvloop.run(cluster(names[1:]))
         return
+    if names[:1] == ["cockpit"]:
+        _tell("cockpit", uvloop.run(cockpit(options(names[1:]))))
+        return
+    if names[:1] == ["overhead"]:
+        _, found = uvloop.run(overhead(int(names[1]) if names[1:] else PAIRS))
+        for one in found:
+            _tell("overhead", one)
+        return
     for name in names or BENCHMARKS:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "data"
             data.mkdir()
             result = uvloop.run(BENCHMARKS[name](data))
-        sys.stdout.write(f"{name} {msgspec.json.encode(result).decode()}\n")
-        sys.stdout.flush()
+        _tell(name, result)
+
+
+def _tell(name: str, result: msgspec.Struct) -> None:
+    sys.stdout.write(f"{name} {msgspec.json.encode(result).decode()}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -26,14 +26,16 @@ from prosa.load.results import write
 
 OUT: Final = Path("bench-results")
 PROVIDER: Final = "provider"
+SCRIPTED: Final = "scripted"
+"""Named in every plan: a model of the configuration comes first where none is named."""
 
 PLANS: Final = {
-    "spread-10": Plan(users=10, words=200, rate=20, spread_seconds=2),
-    "spread-100": Plan(users=100, words=200, rate=20, spread_seconds=5),
-    "spread-1000": Plan(users=1000, words=200, rate=20, spread_seconds=10),
-    "exchanges": Plan(users=40, seconds=12.0, words=5, rate=1000, start=Start.BACK_TO_BACK),
-    "together-100": Plan(users=100, words=20, rate=20, start=Start.TOGETHER),
-    "together-500": Plan(users=500, words=20, rate=20, start=Start.TOGETHER),
+    "spread-10": Plan(users=10, words=200, rate=20, spread_seconds=2, model=SCRIPTED),
+    "spread-100": Plan(users=100, words=200, rate=20, spread_seconds=5, model=SCRIPTED),
+    "spread-1000": Plan(users=1000, words=200, rate=20, spread_seconds=10, model=SCRIPTED),
+    "exchanges": Plan(users=40, seconds=12.0, words=5, rate=1000, start=Start.BACK_TO_BACK, model=SCRIPTED),
+    "together-100": Plan(users=100, words=20, rate=20, start=Start.TOGETHER, model=SCRIPTED),
+    "together-500": Plan(users=500, words=20, rate=20, start=Start.TOGETHER, model=SCRIPTED),
     "provider-500": Plan(users=500, words=100, rate=20, spread_seconds=5, model=PROVIDER),
 }
 
