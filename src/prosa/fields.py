@@ -1,8 +1,9 @@
 """What the value of a setting must be, beyond its type, and what a person is told whose value is not."""
 
+import ipaddress
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 from pydantic_core import PydanticCustomError
@@ -39,3 +40,24 @@ def hard_to_guess(token: SecretStr) -> SecretStr:
     if not _VISIBLE.fullmatch(value):
         raise PydanticCustomError("token", "it travels in a header: write it without blanks, accents and line ends")
     return token
+
+
+def with_password(url: str, password: SecretStr) -> str:
+    """The address with the password of the user that it names; refused where there is none, or a password already."""
+    parts = urlsplit(url)
+    if parts.scheme.startswith("sqlite"):
+        raise PydanticCustomError("password", "a file has no password: leave database_password out")
+    user, _, place = parts.netloc.rpartition("@")
+    if not user:
+        raise PydanticCustomError("password", "name the user whose password is given: ://user@host")
+    if ":" in user:
+        raise PydanticCustomError("password", "it has a password of its own, and another one is given: leave one out")
+    return parts._replace(netloc=f"{user}:{quote(password.get_secret_value(), safe='')}@{place}").geturl()
+
+
+def network(text: str) -> str:
+    """One address, or a network such as 10.0.0.0/8."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise PydanticCustomError("network", "write addresses or networks, such as 10.0.0.0/8") from None

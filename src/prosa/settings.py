@@ -23,12 +23,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from prosa import configfile
+from prosa import configfile, environment
 from prosa.catalog import BUILT_IN, ModelSettings, Name, Seconds, full_path
 from prosa.configfile import MEANING, ConfigFile
 from prosa.core.errors import BadConfig
 from prosa.core.policy import Limits
-from prosa.fields import hard_to_guess, with_driver, with_port
+from prosa.environment import Variables
+from prosa.fields import hard_to_guess, network, with_driver, with_password, with_port
 from prosa.redaction import HIDDEN, hidden
 
 PREFIX: Final = "PROSA_"
@@ -37,7 +38,10 @@ CONFIG_NAME: Final = "prosa.toml"
 OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PROSA_TOKEN", "PROSA_URL"})
 """Variables with our prefix that are no settings of a server: the last two are read by ``prosa chat``."""
 
-SECRET: Final = frozenset({"metrics_token", "otlp_headers"})
+SECRET: Final = frozenset({"metrics_token", "otlp_headers", "database_password", "broker_password"})
+
+
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 def _split(value: object) -> object:
@@ -67,7 +71,11 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     data_dir: Annotated[Path, AfterValidator(full_path)] = Path("data")
     """By default the folder ``data`` where the command is run: all commands of a checkout find the same one."""
+    database_password: SecretStr | None = None
+    """Of the user in ``database_url``, which then has none of its own: it can come from a file of its own."""
     database_url: Annotated[str, AfterValidator(with_driver)] = Field(default_factory=_in_data_dir)
+    broker_password: SecretStr | None = None
+    """The same for ``broker_url``."""
     broker_url: Annotated[str, Field(pattern=r"^amqps?://")] | None = None
     """None: the broker is inside the process."""
     classic_socket: bool = False
@@ -103,6 +111,10 @@ class Settings(BaseSettings):
     origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     """Web origins besides our own whose pages may sign in."""
     secure_cookies: Literal["auto", "on", "off"] = "auto"
+    proxies: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], NoDecode, BeforeValidator(_split)] = (
+        LOOPBACK
+    )
+    """Networks of load balancers: what these say of a person's address and scheme is believed."""
     metrics: bool = True
     """Measure, and show it to operators; false: nothing is counted and there is no ``/metrics``."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
@@ -121,6 +133,13 @@ class Settings(BaseSettings):
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     _environ: dict[str, str] = PrivateAttr(default_factory=dict)
+    _keys: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @field_validator("database_url", "broker_url")
+    @classmethod
+    def _opened(cls, url: str | None, info: ValidationInfo) -> str | None:
+        password = info.data.get((info.field_name or "").replace("_url", "_password"))
+        return url if url is None or password is None else with_password(url, password)
 
     @field_validator("models")
     @classmethod
@@ -202,13 +221,13 @@ class Settings(BaseSettings):
         return dict(self._environ)
 
     def api_key(self, model: ModelSettings) -> str | None:
-        """The value of the variable that the model names; None where it names none or it is not set."""
-        return self._environ.get(model.api_key_env) if model.api_key_env else None
+        """The value of the variable that the model names, or of its file; None where it is not set."""
+        return self._keys.get(model.api_key_env.upper()) if model.api_key_env else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but rarely meant, for the log and ``prosa doctor``."""
-        found = [_unknown_variable(name) for name in sorted(self._environ) if _foreign(name)]
+        found = environment.unknown(self._environ, PREFIX, {*_variables(), *OTHER_VARIABLES})
         for model in self.catalog:
             if model.api_key_env and not self.api_key(model):
                 found.append(f"Model {model.name}: the variable {model.api_key_env} is not set. Set it to the key.")
@@ -256,9 +275,10 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
     Raises BadConfig, which names the file's line, the variable or the flag.
     """
     file = _file(os.environ)
-    variables = EnvSettingsSource(Settings)()
+    read = environment.read(os.environ, _variables())
+    variables = _parsed(read)
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    sources = _sources(file, variables, given)
+    sources = _sources(file, read, given)
     try:
         settings = Settings(**{**_anchored(file), **variables, **given})
     except ValidationError as error:
@@ -266,7 +286,20 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
         raise BadConfig("\n".join(problems)) from error
     settings._sources.update(sources)
     settings._environ.update(os.environ)
+    keys = {model.api_key_env.upper() for model in settings.catalog if model.api_key_env}
+    settings._keys.update(environment.read(os.environ, keys).values)
     return settings
+
+
+def _parsed(read: Variables) -> dict[str, Any]:
+    """The variables' values by setting: text, or of a list of models what its JSON says."""
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in read.values.items()}
+    return source()
+
+
+def _variables() -> list[str]:
+    return [PREFIX + key.upper() for key in Settings.model_fields]
 
 
 def _file(environ: Mapping[str, str]) -> ConfigFile:
@@ -293,13 +326,13 @@ def _anchored_model(model: object, folder: Path) -> object:
     return model
 
 
-def _sources(file: ConfigFile, variables: Mapping[str, object], flags: Mapping[str, object]) -> dict[str, str]:
+def _sources(file: ConfigFile, read: Variables, flags: Mapping[str, object]) -> dict[str, str]:
     sources = {key: f"{file.path}:{file.line([key])}" for key in file.values}
     models = file.values.get("models")
     for index, model in enumerate(models if isinstance(models, list) else ()):
         if isinstance(model, dict):
             sources[f"models.{model.get('name')}"] = f"{file.path}:{file.line(['models', index])}"
-    sources |= {key: PREFIX + key.upper() for key in variables}
+    sources |= {name.removeprefix(PREFIX).lower(): variable for name, variable in read.sources.items()}
     return sources | {key: "--" + key.replace("_", "-") for key in flags}
 
 
@@ -349,17 +382,6 @@ def _meant(key: str, of_model: bool) -> str:
     known = ModelSettings.model_fields if of_model else Settings.model_fields
     close = difflib.get_close_matches(key.lower(), known, 1)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _foreign(variable: str) -> bool:
-    known = {PREFIX + key.upper() for key in Settings.model_fields} | OTHER_VARIABLES
-    return variable.upper().startswith(PREFIX) and variable not in known
-
-
-def _unknown_variable(variable: str) -> str:
-    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), Settings.model_fields, 1)
-    meant = f" Did you mean {PREFIX}{close[0].upper()}?" if close else ""
-    return f"The variable {variable} is no setting and is ignored.{meant}"
 
 
 def _shown(value: object) -> str:

@@ -231,6 +231,8 @@ def test_every_test_that_is_named_exists() -> None:
 def _default(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple) and value:
+        return ", ".join(map(str, value))
     return str(value) if value not in (None, "", ()) else "(none)"
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from prosa import settings
 from prosa.core.errors import BadConfig
@@ -124,6 +125,89 @@ def test_the_limits_are_those_that_were_set(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PROSA_TEXT_BYTES", "99")
     limits = settings.load().limits
     assert (limits.user_runs, limits.text_bytes, limits.user_waiting) == (7, 99, 50)
+
+
+# ── values in files, and passwords ──
+
+
+def test_a_variable_can_name_the_file_of_its_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "address").write_text("amqp://u:secret@h/v\n")
+    monkeypatch.setenv("PROSA_BROKER_URL_FILE", str(tmp_path / "address"))
+    found = settings.load()
+    assert found.broker_url == "amqp://u:secret@h/v"
+    assert (source(found, "broker_url"), value(found, "broker_url")) == ("PROSA_BROKER_URL_FILE", "amqp://u:***@h/v")
+    assert found.warnings == ()
+
+
+def test_a_models_key_can_be_in_a_file(written: Written, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k-1\r\n")
+    monkeypatch.setenv("GPT_KEY_FILE", str(tmp_path / "key"))
+    found = written(GPT + 'api_key_env = "GPT_KEY"\n')
+    assert found.api_key(found.catalog[0]) == "k-1"
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b" \n", "is empty"),
+        (b"\xff\xfe", "is no text in UTF-8"),
+        (b"x" * 70_000, "has more than 65536 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_value_stops_the_start(
+    content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "f").write_bytes(content)
+    monkeypatch.setenv("PROSA_PORT_FILE", str(tmp_path / "f"))
+    with pytest.raises(BadConfig, match=f"^PROSA_PORT_FILE: {tmp_path}/f {said}"):
+        settings.load()
+
+
+def test_a_value_that_is_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROSA_PORT", "1")
+    monkeypatch.setenv("PROSA_PORT_FILE", str(tmp_path / "f"))
+    with pytest.raises(BadConfig, match=r"^PROSA_PORT and PROSA_PORT_FILE are both set"):
+        settings.load()
+
+
+def test_a_password_of_its_own_joins_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROSA_DATABASE_URL", "postgresql://u@h:5/x?ssl=require")
+    monkeypatch.setenv("PROSA_DATABASE_PASSWORD", "p@ss/w:rd %")
+    monkeypatch.setenv("PROSA_BROKER_URL", "amqps://u@h/v")
+    monkeypatch.setenv("PROSA_BROKER_PASSWORD", "secret")
+    found = settings.load()
+    assert found.database_url == "postgresql+asyncpg://u:p%40ss%2Fw%3Ard%20%25@h:5/x?ssl=require"
+    assert make_url(found.database_url).password == "p@ss/w:rd %"
+    assert found.broker_url == "amqps://u:secret@h/v"
+    assert "p%40" not in value(found, "database_url")
+    assert (value(found, "database_password"), value(found, "broker_password")) == ("***", "***")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:p@h/x", "it has a password of its own, and another one is given: leave one out"),
+        ("postgresql://h/x", "name the user whose password is given"),
+        ("sqlite:////x.db", "a file has no password: leave database_password out"),
+    ],
+)
+def test_a_password_without_its_place_is_refused(url: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROSA_DATABASE_URL", url)
+    monkeypatch.setenv("PROSA_DATABASE_PASSWORD", "secret")
+    with pytest.raises(BadConfig, match=said) as caught:
+        settings.load()
+    assert "secret" not in caught.value.message
+
+
+def test_networks_of_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROSA_PROXIES", "10.0.0.0/8, 192.168.1.4")
+    assert settings.load().proxies == ("10.0.0.0/8", "192.168.1.4/32")
+    monkeypatch.setenv("PROSA_PROXIES", "balancer")
+    with pytest.raises(BadConfig, match=r"PROSA_PROXIES: .*write addresses or networks, such as 10.0.0.0/8"):
+        settings.load()
 
 
 # ── models ──

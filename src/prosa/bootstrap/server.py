@@ -84,6 +84,7 @@ def server(settings: Settings, app: Callable[..., object], greeting: str = "", m
         limit_concurrency=manner.connections,
         timeout_graceful_shutdown=manner.leave_seconds,
         timeout_keep_alive=30,
+        forwarded_allow_ips=list(settings.proxies),
     )
     return Server(config, greeting, manner.said)
 
