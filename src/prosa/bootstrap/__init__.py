@@ -1,5 +1,7 @@
 """The composition root: settings → adapters → use-cases → gateway and worker. Only this room names implementations."""
 
+from prosa.bootstrap.backup import backup, restore
+from prosa.bootstrap.backup import check as check_backup
 from prosa.bootstrap.distributed import broker_check, for_several, gateway, worker
 from prosa.bootstrap.embedded import serve
 from prosa.bootstrap.engines import engines
@@ -14,7 +16,9 @@ __all__ = [
     "SOCKETS_A_USER",
     "Common",
     "accounts",
+    "backup",
     "broker_check",
+    "check_backup",
     "engines",
     "for_several",
     "gateway",
@@ -22,6 +26,7 @@ __all__ = [
     "make_intake",
     "make_worker",
     "migrate",
+    "restore",
     "serve",
     "store_check",
     "traces_check",

@@ -36,14 +36,19 @@ async def traces_check(settings: Settings, endpoint: str) -> str:
 @asynccontextmanager
 async def accounts(settings: Settings) -> AsyncIterator[Accounts]:
     """The accounts, for the command line. The schema is brought up to date first, so that it works before a start."""
-    if settings.embedded_database:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_folder(settings)
     await schema.migrate(settings.database_url)
     async with open_store(settings.database_url) as store, Argon2Passwords() as passwords:
         yield Accounts(store.users, store.sign_ins, passwords, SystemTokens(), account_options(settings))
 
 
+def _make_folder(settings: Settings) -> None:
+    if settings.embedded_database:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+
+
 async def _migrate(settings: Settings) -> str:
+    _make_folder(settings)
     before = await schema.current(settings.database_url)
     await schema.migrate(settings.database_url)
     after = schema.head()

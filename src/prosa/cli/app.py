@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prosa.cli import accounts, bench, chaos, dead, local_cluster, serving, talk, upkeep
+from prosa.cli import accounts, backup, bench, chaos, dead, local_cluster, serving, talk, upkeep
 from prosa.cli.options import NOT_SET_UP, WRONG
 from prosa.core.errors import ProsaError, SetupError
 
@@ -21,6 +21,8 @@ app.command()(serving.gateway)
 app.command()(serving.worker)
 app.command()(local_cluster.up)
 app.command()(upkeep.migrate)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(upkeep.config)
 app.command(name="doctor")(upkeep.examine)
 app.command()(accounts.token)

@@ -42,6 +42,11 @@
     │   ├── RunTimeout              timeout            the run's own deadline
     │   ├── WorkerLost              worker_lost        too many workers died on it
     │   └── InternalFailure         internal
+    ├── BackupRefused               a backup cannot be made or restored as it was asked; nothing was changed
+    │   ├── BackupDamaged           backup_damaged     incomplete, or not the bytes that were written
+    │   ├── BackupUnknown           backup_unknown     no backup, or one of a newer version
+    │   ├── BackupExists            backup_exists      the file is there already
+    │   └── StoreNotEmpty           store_not_empty    the database to restore into holds something
     └── SetupError                  the operator must change something before Prosa can start
         ├── BadConfig               bad_config
         ├── DataFolderInUse         data_folder_in_use
@@ -241,6 +246,26 @@ class WorkerLost(Failed):
 class InternalFailure(Failed):
     code = "internal"
     retryable = True
+
+
+class BackupRefused(ProsaError):
+    """A backup cannot be made or restored as it was asked. Neither the file nor the database was changed."""
+
+
+class BackupDamaged(BackupRefused):
+    code = "backup_damaged"
+
+
+class BackupUnknown(BackupRefused):
+    code = "backup_unknown"
+
+
+class BackupExists(BackupRefused):
+    code = "backup_exists"
+
+
+class StoreNotEmpty(BackupRefused):
+    code = "store_not_empty"
 
 
 class SetupError(ProsaError):

@@ -41,6 +41,10 @@ class Database(ABC):
     @abstractmethod
     async def read(self, work: Work[T]) -> T: ...
 
+    async def snapshot(self, work: Work[T]) -> T:
+        """Work that only reads, however much: all of it sees the rows as they were at its first statement."""
+        return await self.read(work)
+
     @abstractmethod
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         """One transaction, committed when this returns; changed nothing when it raises.

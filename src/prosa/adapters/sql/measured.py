@@ -26,6 +26,9 @@ class MeasuredDatabase(Database):
     async def read(self, work: Work[T]) -> T:
         return await self._timed(call_of(work), self._database.read(work))
 
+    async def snapshot(self, work: Work[T]) -> T:
+        return await self._timed(call_of(work), self._database.snapshot(work))
+
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         return await self._timed(call_of(work), self._database.write(work, synced=synced))
 

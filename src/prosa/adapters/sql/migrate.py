@@ -25,7 +25,7 @@ def head() -> str:
 async def current(url: str) -> str | None:
     """The database's version; None for one that was never migrated. Raises StoreUnavailable."""
     async with open_database(url, pool_size=1) as database:
-        return await database.read(_current)
+        return await database.read(current_of)
 
 
 async def verify(url: str) -> None:
@@ -58,17 +58,18 @@ async def migrate(url: str, version: str = "head") -> None:
 
     Raises StoreUnavailable, StorageFull.
     """
-    async with open_database(url, pool_size=1, foreign_keys=False) as database:
+    async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
         await database.write(lambda tx: _upgrade(tx, version))
 
 
 async def downgrade(url: str, version: str = "base") -> None:
     """Back to ``version``. What the later versions stored is lost."""
-    async with open_database(url, pool_size=1, foreign_keys=False) as database:
+    async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
         await database.write(lambda tx: _downgrade(tx, version))
 
 
-def _current(tx: Connection) -> str | None:
+def current_of(tx: Connection) -> str | None:
+    """See ``current``."""
     revision: str | None = MigrationContext.configure(tx).get_current_revision()
     return revision
 

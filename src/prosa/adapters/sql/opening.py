@@ -14,8 +14,13 @@ from prosa.core.errors import BadConfig
 _FORMS: Final = "Write sqlite:///path/to/file.db or postgresql://user@host/database."
 
 
-def open_database(url: str, *, pool_size: int = 10, foreign_keys: bool = True) -> AbstractAsyncContextManager[Database]:
+def open_database(
+    url: str, *, pool_size: int = 10, foreign_keys: bool = True, patient: bool = False
+) -> AbstractAsyncContextManager[Database]:
     """Nothing is connected yet. Leaving waits for the transactions under way, then closes all connections.
+
+    ``patient``: for what touches whole tables. A statement may take as long as it takes, and a transaction may be
+    silent for minutes, where it waits for a file or a pipe.
 
     Raises BadConfig for a URL of neither database.
     """
@@ -26,5 +31,5 @@ def open_database(url: str, *, pool_size: int = 10, foreign_keys: bool = True) -
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return open_sqlite(parsed, foreign_keys=foreign_keys)
     if parsed.get_backend_name() == "postgresql":
-        return open_postgresql(parsed.set(drivername="postgresql+asyncpg"), pool_size=pool_size)
+        return open_postgresql(parsed.set(drivername="postgresql+asyncpg"), pool_size=pool_size, patient=patient)
     raise BadConfig(f"The database URL names {parsed.drivername!r} without a file or server. " + _FORMS)

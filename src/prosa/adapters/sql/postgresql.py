@@ -22,6 +22,8 @@ FORSAKEN: Final = "2s"
 Shorter than a lease: who takes over the runs of a process that is frozen or cut off must not wait for its locks. (One
 that was killed is no such case: the server sees its connections end.)
 """
+PATIENT: Final = "10min"
+"""The same for what waits for files and pipes, and locks no row that a run needs."""
 
 
 class PostgresDatabase(Database):
@@ -32,10 +34,15 @@ class PostgresDatabase(Database):
         self._synced = engine
         self._unsynced = engine.execution_options(prosa_synced=False)
         self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._moments = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     async def read(self, work: Work[T]) -> T:
         with mapped():
             return await _retried(self._reads.connect, work)
+
+    async def snapshot(self, work: Work[T]) -> T:
+        with mapped():
+            return await _retried(self._moments.begin, work)
 
     async def write(self, work: Work[T], *, synced: bool = True) -> T:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -92,8 +99,8 @@ def _lost(error: exc.DBAPIError) -> bool:
 
 
 @asynccontextmanager
-async def open_postgresql(url: URL, *, pool_size: int) -> AsyncIterator[PostgresDatabase]:
-    engine = _engine(url, pool_size)
+async def open_postgresql(url: URL, *, pool_size: int, patient: bool = False) -> AsyncIterator[PostgresDatabase]:
+    engine = _engine(url, pool_size, patient=patient)
     try:
         async with owned_tasks() as tasks:
             yield PostgresDatabase(engine, tasks)
@@ -101,16 +108,16 @@ async def open_postgresql(url: URL, *, pool_size: int) -> AsyncIterator[Postgres
         await to_the_end(engine.dispose())
 
 
-def _engine(url: URL, size: int) -> AsyncEngine:
+def _engine(url: URL, size: int, *, patient: bool) -> AsyncEngine:
     # Every statement finds its rows by keys, so that its one plan fits all values: planning cost more than running.
     connect: dict[str, Any] = {
         "timeout": CONNECT_SECONDS,
-        "command_timeout": WAIT_SECONDS,
+        "command_timeout": None if patient else WAIT_SECONDS,
         "server_settings": {
             "application_name": "prosa",
             "jit": "off",
             "plan_cache_mode": "force_generic_plan",
-            "idle_in_transaction_session_timeout": FORSAKEN,
+            "idle_in_transaction_session_timeout": PATIENT if patient else FORSAKEN,
         },
     }
     engine = create_async_engine(

@@ -3,6 +3,7 @@
 Order of locks: the user's row, then runs. Nobody who holds a run's row waits for a user's.
 """
 
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -159,3 +160,15 @@ def queued(start_seconds: float | ColumnElement[float], *, told: bool = True) ->
 
 
 _end_locked: Final = ending(attempt=bindparam("raised"), claim=None, worker=None)
+
+
+def postpone(tx: Connection, by: timedelta) -> None:
+    """Move the deadlines of all runs that have no end."""
+    waiting = select(runs.c.id, runs.c.start_by, runs.c.end_by).where(runs.c.ended_at.is_(None))
+    moved = [
+        {"run": run.id, "start": run.start_by and run.start_by + by, "end": run.end_by and run.end_by + by}
+        for run in tx.execute(waiting)
+    ]
+    if moved:
+        query = update(runs).where(runs.c.id == bindparam("run"))
+        tx.execute(query.values(start_by=bindparam("start"), end_by=bindparam("end")), moved)

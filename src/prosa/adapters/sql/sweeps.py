@@ -28,7 +28,7 @@ from prosa.adapters.sql.columns import Now, NowPlus
 from prosa.adapters.sql.database import Database
 from prosa.adapters.sql.insertion import insert_or
 from prosa.adapters.sql.rows import Record, is_in, jobs, read_rows
-from prosa.adapters.sql.steps import FIRST_IN_CHAT, end_locked, lock_run, lock_user, promote_user
+from prosa.adapters.sql.steps import FIRST_IN_CHAT, end_locked, lock_run, lock_user, postpone, promote_user
 from prosa.adapters.sql.tables import gateways, runs, sessions, workers
 from prosa.core.errors import Failed, NoWorker, RunTimeout
 from prosa.core.events import Job
@@ -132,19 +132,7 @@ def _wake(tx: Connection, worker: str) -> None:
         return
     asleep = tx.execute(select(Now())).scalar_one() - max(beats.values())
     if asleep > ASLEEP:
-        _postpone(tx, asleep)
-
-
-def _postpone(tx: Connection, by: timedelta) -> None:
-    """Move the deadlines of all runs that have no end."""
-    waiting = select(runs.c.id, runs.c.start_by, runs.c.end_by).where(runs.c.ended_at.is_(None))
-    moved = [
-        {"run": run.id, "start": run.start_by and run.start_by + by, "end": run.end_by and run.end_by + by}
-        for run in tx.execute(waiting)
-    ]
-    if moved:
-        query = update(runs).where(runs.c.id == bindparam("run"))
-        tx.execute(query.values(start_by=bindparam("start"), end_by=bindparam("end")), moved)
+        postpone(tx, asleep)
 
 
 def _orphans(tx: Connection, worker: str, lease_seconds: float, limit: int) -> tuple[Job, ...]:
