@@ -1,6 +1,6 @@
 """`python -m benchmarks`: measure the embedded process and print one line of JSON a benchmark; and, where they are
-named, a cluster (benchmarks/cluster.py), those who look after it (benchmarks/cockpit.py), and what watching costs
-(benchmarks/overhead.py).
+named, a cluster (benchmarks/cluster.py), those who look after it (benchmarks/cockpit.py), what watching costs
+(benchmarks/overhead.py), and a backup of many messages (benchmarks/backup.py).
 
 Nothing here judges: the figures of one machine stand in docs/benchmarks.md with this command beside them.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from benchmarks import backup
 from benchmarks.cluster import cluster
 from benchmarks.cockpit import cockpit, options
 from benchmarks.load import load
@@ -34,6 +35,9 @@ def main(names: list[str]) -> None:
         return
     if names[:1] == ["cockpit"]:
         _tell("cockpit", uvloop.run(cockpit(options(names[1:]))))
+        return
+    if names[:1] == ["backup"]:
+        _tell("backup", uvloop.run(backup.backup(backup.options(names[1:]))))
         return
     if names[:1] == ["overhead"]:
         _, found = uvloop.run(overhead(int(names[1]) if names[1:] else PAIRS))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmarks import backup
 from benchmarks.cockpit import LISTS, Options, cockpit
 from benchmarks.rows import filled
 from prosa.cluster.nodes import PostgresNode
@@ -20,6 +21,14 @@ async def test_the_cockpit_is_measured_beside_synthetic_runs_and_real_people() -
         assert figures.watched.replies_per_second > 0
         assert 50 < figures.added_per_second < 150
         await _is_kept(kept, few.rows)
+
+
+async def test_a_backup_is_measured_and_every_row_compared() -> None:
+    figures = await backup.backup(backup.Options(messages=1_000))
+    rows = 1_000 + 500 + 50 + backup.PEOPLE
+    assert figures.equal == {"same": rows, "laptop": rows, "moved": rows}
+    assert all(step.seconds > 0 and step.memory > 10 for step in figures.steps.values())
+    assert 0 < figures.file_mb < figures.database_mb
 
 
 async def _is_kept(kept: Path, rows: int) -> None:

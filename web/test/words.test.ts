@@ -6,9 +6,9 @@ import { createPreferences, languageOf } from "../src/shared/preferences";
 import { pt } from "../src/shared/pt";
 
 const ERRORS = new URL("../../src/prosa/core/errors.py", import.meta.url);
-// A client's mistakes in a frame, and what stops a start: no person on the page meets them.
+// A client's mistakes in a frame, what stops a start, and what a restore refuses: no person on the page meets them.
 const NOT_SHOWN = new Set(
-  "bad_frame bad_request bad_id not_signed_in not_allowed forbidden_origin bus_unavailable bad_config data_folder_in_use data_folder_unusable port_taken store_refused broker_refused broker_mismatch schema_outdated model_file_missing".split(" "),
+  "bad_frame bad_request bad_id not_signed_in not_allowed forbidden_origin bus_unavailable bad_config data_folder_in_use data_folder_unusable port_taken store_refused broker_refused broker_mismatch schema_outdated model_file_missing backup_damaged backup_unknown backup_exists store_not_empty".split(" "),
 );
 
 test("every error that a person can meet has words in every language", () => {
