@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from prosa.adapters.sql.migrate import current, downgrade, head, migrate
+from prosa.adapters.sql.migrate import current, downgrade, head, migrate, verify
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.store import open_store
 from prosa.adapters.sql.tables import metadata
@@ -87,6 +87,25 @@ async def test_indexes_that_were_made_before_without_keeping_anybody_from_writin
         assert made >= {"ix_runs_user", "ix_runs_code", "ix_runs_broken", "ix_runs_failed"}
     await migrate(empty_url)
     assert await _shape(empty_url, backend) == migrated
+
+
+async def test_a_later_schema_serves_this_version_while_it_says_so(empty_url: str) -> None:
+    """A release that only adds can be taken back: what was started again, or never replaced, goes on."""
+    await migrate(empty_url)
+    await raw(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    await verify(empty_url)
+    await migrate(empty_url)
+    assert await current(empty_url) == "9999"
+
+
+@pytest.mark.parametrize("said", ["UPDATE schema_oldest SET version = '9998'", "DROP TABLE schema_oldest"])
+async def test_a_later_schema_that_took_something_away_is_refused(empty_url: str, said: str) -> None:
+    await migrate(empty_url)
+    await raw(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    await raw(empty_url, said)
+    for refused in (verify, migrate):
+        with pytest.raises(SchemaOutdated, match="Start the newer version"):
+            await refused(empty_url)
 
 
 async def test_a_store_without_its_schema_says_what_to_do(empty_url: str) -> None:

@@ -51,5 +51,8 @@ async def _migrate(settings: Settings) -> str:
     _make_folder(settings)
     before = await schema.current(settings.database_url)
     await schema.migrate(settings.database_url)
-    after = schema.head()
-    return f"The schema is {after} already." if before == after else f"The schema went from {before} to {after}."
+    after = await schema.current(settings.database_url)
+    if before != after:
+        return f"The schema went from {before or 'nothing'} to {after}."
+    of = "" if after == schema.head() else ", of a newer Prosa, and serves this one too"
+    return f"The schema is {after} already{of}."

@@ -19,13 +19,14 @@ from prosa.adapters.sql.columns import Id, Moment, Now
 from prosa.adapters.sql.migrate import configuration, current_of, verify, versions
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.steps import postpone
-from prosa.adapters.sql.tables import gateways, metadata, runs, workers
+from prosa.adapters.sql.tables import gateways, metadata, runs, schema_oldest, workers
 from prosa.core.backup import Column, Head, Reader, Rows, Writer
 from prosa.core.errors import BackupDamaged, BackupUnknown, SchemaOutdated, StoreNotEmpty
 
 BATCH_ROWS: Final = 250
 LOCK_SECONDS: Final = 10
-COPIED: Final[Sequence[Table]] = [one for one in metadata.sorted_tables if one not in (workers, gateways)]
+_LEFT_OUT: Final = (workers, gateways, schema_oldest)
+COPIED: Final[Sequence[Table]] = [one for one in metadata.sorted_tables if one not in _LEFT_OUT]
 _KINDS: Final[dict[str, type[TypeEngine[Any]]]] = {"uuid": Id, "moment": Moment}
 _FOREIGN_KEYS: Final = """SELECT conrelid::regclass::text AS owner, quote_ident(conname) AS name,
     pg_get_constraintdef(oid) AS made FROM pg_constraint

@@ -7,10 +7,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, select, text
 
 from prosa.adapters.sql.failures import refusal
 from prosa.adapters.sql.opening import open_database
+from prosa.adapters.sql.tables import schema_oldest
 from prosa.core.errors import SchemaOutdated, StoreUnavailable
 
 SCRIPTS: Final = Path(__file__).parents[2] / "migrations"
@@ -29,21 +30,27 @@ async def current(url: str) -> str | None:
 
 
 async def verify(url: str) -> None:
-    """Return when the database can be used by this version.
+    """Return when the database can be used by this version: its schema is ours, or a later one that still serves us.
 
     Raises StoreUnavailable where it is away, StoreRefused where it does not let us in, and SchemaOutdated.
     """
     try:
-        found = await current(url)
+        async with open_database(url, pool_size=1) as database:
+            found, serves = await database.read(lambda tx: (current_of(tx), serves_us(tx)))
     except StoreUnavailable as error:
         raise refusal(error) or error from error
     if found is None:
         raise SchemaOutdated("The database is empty. Run `prosa migrate` once, then start again.")
-    if found == head():
+    if found == head() or serves:
         return
     if found in versions():
         raise SchemaOutdated(f"The database's schema is {found}, this Prosa needs {head()}. Run `prosa migrate`.")
-    raise SchemaOutdated(
+    raise newer(found)
+
+
+def newer(found: str) -> SchemaOutdated:
+    """The error for a schema of a later release that does not serve this one."""
+    return SchemaOutdated(
         f"The database's schema is {found}, which this Prosa does not know: it is newer. Start the newer version."
     )
 
@@ -53,10 +60,22 @@ def versions() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
 
 
+def serves_us(tx: Connection) -> bool:
+    """The schema is one of a later release, and says that a Prosa as old as this one may run on it."""
+    found = current_of(tx)
+    if found is None or found in versions() or not inspect(tx).has_table(schema_oldest.name):
+        return False
+    oldest = tx.execute(select(schema_oldest.c.version)).scalar()
+    # Versions have four digits: their order is that of their text.
+    return oldest is not None and oldest <= head()
+
+
 async def migrate(url: str, version: str = "head") -> None:
     """Bring the database up to ``version``, in one transaction; two that migrate at once take turns.
 
-    Raises StoreUnavailable, StorageFull.
+    A later schema that still serves this version is left as it is: there was a newer release, and may be again.
+
+    Raises StoreUnavailable, StorageFull, and SchemaOutdated for a later one that does not.
     """
     async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
         await database.write(lambda tx: _upgrade(tx, version))
@@ -75,7 +94,13 @@ def current_of(tx: Connection) -> str | None:
 
 
 def _upgrade(tx: Connection, version: str) -> None:
-    command.upgrade(configuration(tx), version)
+    config = configuration(tx)
+    found = current_of(tx)
+    if serves_us(tx):
+        return
+    if found is not None and found not in versions():
+        raise newer(found)
+    command.upgrade(config, version)
 
 
 def _downgrade(tx: Connection, version: str) -> None:

@@ -217,3 +217,6 @@ api_keys: Final = Table(
     _moment("created_at"),
     Column("revoked_at", Moment()),
 )
+
+# One row: the oldest schema whose Prosa may still run on this database. Migrations write it.
+schema_oldest: Final = Table("schema_oldest", metadata, Column("version", String(32), primary_key=True))
