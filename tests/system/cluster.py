@@ -249,21 +249,25 @@ async def house(
     workers: int = 3,
     command: Sequence[str] = PROSA,
     proxied: bool = True,
+    overrides: Mapping[str, Mapping[str, str]] | None = None,
     **settings: str,
 ) -> AsyncIterator[House]:
-    """A cluster on a database of its own. What others have left on the broker names runs that are not in it."""
+    """A cluster on a database of its own. What others have left on the broker names runs that are not in it.
+
+    ``overrides``: of processes by name; what is changed in it counts from their next start on.
+    """
     database = f"prosa_{uuid4().hex}"
     await nodes.postgres.create(database)
     store, broker = nodes.postgres.url(database), nodes.rabbit.url
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(folder("cluster"))
-        roads, overrides = {}, {}
+        roads, detours = {}, {}
         for name in (f"worker-{number}" for number in range(1, workers + 1) if proxied):
             road = Road(FaultProxy(*place(store)), FaultProxy(*place(broker)))
             roads[name] = road
             await stack.enter_async_context(road.store)
             await stack.enter_async_context(road.broker)
-            overrides[name] = {
+            detours[name] = {
                 "PROSA_DATABASE_URL": by(store, road.store.port),
                 "PROSA_BROKER_URL": by(broker, road.broker.port),
             }
@@ -272,7 +276,7 @@ async def house(
         topology = Topology(
             folder=made,
             environment=environment,
-            overrides=overrides,
+            overrides=detours if overrides is None else overrides,
             gateways=gateways,
             workers=workers,
             command=command,
