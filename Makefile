@@ -95,10 +95,11 @@ services:
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql rabbitmq-server; } || \
 		{ echo "The tests need PostgreSQL and RabbitMQ. Install them: sudo apt-get install postgresql rabbitmq-server" >&2; exit 1; }
 
-# Prometheus with its promtool, and two exporters. What a package starts by itself is stopped again, unless it was here.
-WATCHERS := prometheus prometheus-node-exporter prometheus-postgres-exporter
+# Prometheus with its promtool, two exporters, a balancer. What a package starts by itself is stopped again, unless it was
+# here.
+WATCHERS := prometheus prometheus-node-exporter prometheus-postgres-exporter haproxy
 promtool:
-	@missing=; for one in $(WATCHERS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
+	@PATH=$$PATH:/usr/sbin; missing=; for one in $(WATCHERS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
 		[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq \
 		--no-install-recommends $$missing && \
