@@ -15,7 +15,7 @@ RUN npm run --silent build -- --logLevel warn
 
 # ── the program ──
 FROM ${PYTHON} AS program
-# `false` leaves out the model that answers offline: 140 MB less, and every answer comes from a server of models.
+# `false` leaves out the model that answers offline: 250 MB less, and every answer comes from a server of models.
 ARG LOCAL=true
 # The same sources give the same files: no stamp is of the moment of the build.
 ARG SOURCE_DATE_EPOCH=1767225600
@@ -32,7 +32,8 @@ COPY src ./src
 COPY --from=page /build/web/dist ./src/prosa/gateway/page
 # Nothing writes beside the program once it runs: its bytecode is there, checked by its content and not by a time.
 RUN /opt/prosa/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \
-    && /opt/prosa/bin/pip uninstall --quiet --yes hatchling editables pip setuptools \
+    && /opt/prosa/bin/pip uninstall --quiet --yes \
+    hatchling editables pathspec pluggy tomlkit trove-classifiers setuptools pip \
     && /opt/prosa/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/prosa/lib
 
 # ── the image ──

@@ -20,7 +20,7 @@ NODE_STAMP := web/node_modules/.installed
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
 	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
 
-.PHONY: help install run test check endure format web bench lock clean static page-check chromium services promtool
+.PHONY: help install run test check endure format web bench lock sbom clean static page-check chromium services promtool
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,8 +68,11 @@ lock: $(DEV_STAMP) ## Choose versions anew and write the locks
 	$(LOCK) --upgrade --extra local --group dev --constraint requirements/run.txt \
 		--output-file requirements/dev.txt pyproject.toml requirements/build.in
 
+sbom: install $(DEV_STAMP) ## List what the image is made of, with licences (dist/sbom-*.cdx.json)
+	$(BIN)/python -m tools.sbom
+
 clean: ## Remove what was built and installed; keep the data
-	rm -rf .venv web/node_modules web/dist $(dir $(PAGE)) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv web/node_modules web/dist dist $(dir $(PAGE)) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache test-results
 
 # ── the parts ──
