@@ -98,15 +98,18 @@ services:
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql rabbitmq-server; } || \
 		{ echo "The tests need PostgreSQL and RabbitMQ. Install them: sudo apt-get install postgresql rabbitmq-server" >&2; exit 1; }
 
-# Prometheus with its promtool, two exporters, a balancer. What a package starts by itself is stopped again, unless it was
-# here.
-WATCHERS := prometheus prometheus-node-exporter prometheus-postgres-exporter haproxy
+# What the tests hold the deployments against: each program with its package. What a package starts by itself is stopped
+# again, unless it was here.
+WATCHERS := prometheus:prometheus prometheus-node-exporter:prometheus-node-exporter haproxy:haproxy \
+	prometheus-postgres-exporter:prometheus-postgres-exporter systemd-analyze:systemd openssl:openssl
 promtool:
-	@PATH=$$PATH:/usr/sbin; missing=; for one in $(WATCHERS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
+	@PATH=$$PATH:/usr/sbin; missing=; \
+		for one in $(WATCHERS); do command -v $${one%:*} >/dev/null || missing="$$missing $${one#*:}"; done; \
 		[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq \
 		--no-install-recommends $$missing && \
-		{ [ ! -d /run/systemd/system ] || systemctl disable --quiet --now $$missing; }; } || \
+		{ [ ! -d /run/systemd/system ] || \
+		for one in $$missing; do systemctl disable --quiet --now $$one 2>/dev/null || true; done; }; } || \
 		{ echo "The tests need what this installs: sudo apt-get install$$missing" >&2; exit 1; }
 
 .venv/bin/python:
