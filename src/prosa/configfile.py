@@ -62,7 +62,9 @@ def read(path: Path) -> ConfigFile:
     except FileNotFoundError as error:
         raise BadConfig(f"The configuration file {path} does not exist. Create it, or correct PROSA_CONFIG.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"The configuration file {path} cannot be read: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        way = "Make it a file that this user may read, or correct PROSA_CONFIG."
+        raise BadConfig(f"The configuration file {path} cannot be read: {why}. {way}") from error
     try:
         return ConfigFile(path, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -9,7 +9,13 @@ from pydantic import SecretStr
 from pydantic_core import PydanticCustomError
 
 TOKEN_CHARACTERS: Final = 16
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+def divided(value: object) -> object:
+    """A list that is written as one text, with commas between."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def with_driver(url: str) -> str:
@@ -19,7 +25,29 @@ def with_driver(url: str) -> str:
     kind, _, _given = scheme.partition("+")
     if not separator or kind not in makes:
         raise PydanticCustomError("database", "a database's address begins with postgresql:// or sqlite://")
+    if kind != "sqlite" and not urlsplit(reachable(url)).path.strip("/"):
+        raise PydanticCustomError("database", "it names no database: write postgresql://user@host/database")
     return f"{makes[kind]}://{rest}"
+
+
+def reachable(url: str) -> str:
+    """The address of a service, unless no connection could ever be made to it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        way = "a password with other characters than letters and digits goes into a setting of its own (…_password)"
+        raise PydanticCustomError("address", "{what}", {"what": f"its port is no number up to 65535; {way}"}) from None
+    if any(letter.isspace() for letter in url):
+        raise PydanticCustomError("address", "an address has no blanks")
+    return url
+
+
+def with_host(url: str) -> str:
+    """The address of a service, which must name where it is."""
+    if not urlsplit(reachable(url)).hostname:
+        raise PydanticCustomError("address", "it names no host: write amqp://user@host/")
+    return url
 
 
 def with_port(url: str) -> str:

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from pydantic import SecretStr
+
 HIDDEN: Final = "***"
 _URL_PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^/\s]*@")
 _PARAMETER: Final = re.compile(r"(?i)([?&](?:\w*password|\w*token|\w*key)=)[^&\s]*")
@@ -23,3 +25,18 @@ def hidden(text: str) -> str:
     if "bearer" in text.lower():
         text = _BEARER.sub(rf"\1{HIDDEN}", text)
     return text
+
+
+def shown(value: object) -> str:
+    """A setting's value, for a person."""
+    match value:
+        case SecretStr():
+            return HIDDEN
+        case None:
+            return "(none)"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ", ".join(map(str, value)) or "(none)"
+        case _:
+            return hidden(str(value))

@@ -21,7 +21,14 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from prosa import configfile, environment
 from prosa.catalog import BUILT_IN, ModelSettings, Name, Seconds, full_path
@@ -29,8 +36,8 @@ from prosa.configfile import MEANING, ConfigFile
 from prosa.core.errors import BadConfig
 from prosa.core.policy import Limits
 from prosa.environment import Variables
-from prosa.fields import hard_to_guess, network, with_driver, with_password, with_port
-from prosa.redaction import HIDDEN, hidden
+from prosa.fields import LOOPBACK, divided, hard_to_guess, network, with_driver, with_host, with_password, with_port
+from prosa.redaction import hidden, shown
 
 PREFIX: Final = "PROSA_"
 CONFIG_VARIABLE: Final = "PROSA_CONFIG"
@@ -39,13 +46,6 @@ OTHER_VARIABLES: Final = frozenset({CONFIG_VARIABLE, "PROSA_TOKEN", "PROSA_URL"}
 """Variables with our prefix that are no settings of a server: the last two are read by ``prosa chat``."""
 
 SECRET: Final = frozenset({"metrics_token", "otlp_headers", "database_password", "broker_password"})
-
-
-LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
-
-
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _in_data_dir(data: dict[str, Any]) -> str:
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(with_driver)] = Field(default_factory=_in_data_dir)
     broker_password: SecretStr | None = None
     """The same for ``broker_url``."""
-    broker_url: Annotated[str, Field(pattern=r"^amqps?://")] | None = None
+    broker_url: Annotated[str, Field(pattern=r"^amqps?://"), AfterValidator(with_host)] | None = None
     """None: the broker is inside the process."""
     classic_socket: bool = False
     local: bool = True
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     start_seconds: Seconds = 600.0
     run_seconds: Annotated[float, Field(gt=0, le=1500)] = 900.0
     """Well under the 30 minutes after which RabbitMQ takes an unacknowledged job away."""
-    worker_pools: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split)] = ()
+    worker_pools: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(divided)] = ()
     """The pools that this worker serves; none named: all."""
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
     """How long a worker that is told to end lets its runs finish; then it gives them back."""
@@ -108,10 +108,10 @@ class Settings(BaseSettings):
     rate_limits: bool = True
     sign_up: Literal["open", "closed"] = "open"
     session_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
-    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(divided)] = ()
     """Web origins besides our own whose pages may sign in."""
     secure_cookies: Literal["auto", "on", "off"] = "auto"
-    proxies: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], NoDecode, BeforeValidator(_split)] = (
+    proxies: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], NoDecode, BeforeValidator(divided)] = (
         LOOPBACK
     )
     """Networks of load balancers: what these say of a person's address and scheme is believed."""
@@ -156,6 +156,8 @@ class Settings(BaseSettings):
     @field_validator("default_model")
     @classmethod
     def _offers(cls, name: str, info: ValidationInfo) -> str:
+        if not info.data.keys() >= {"local", "scripted", "models"}:
+            return name  # what is wrong there is told
         names = [model.name for model in _offered(info.data)]
         if not names:
             raise PydanticCustomError("no_model", "no model is left: write one in prosa.toml, or set local to true")
@@ -241,7 +243,7 @@ class Settings(BaseSettings):
     def origins_of_values(self) -> tuple[Origin, ...]:
         """Every setting with its value, secrets hidden, and where it came from."""
         rows = [
-            Origin(key, _shown(getattr(self, key)), self._sources.get(key, "default"))
+            Origin(key, shown(getattr(self, key)), self._sources.get(key, "default"))
             for key in type(self).model_fields
             if key != "models"
         ]
@@ -295,7 +297,11 @@ def _parsed(read: Variables) -> dict[str, Any]:
     """The variables' values by setting: text, or of a list of models what its JSON says."""
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): value for name, value in read.values.items()}
-    return source()
+    try:
+        return source()
+    except SettingsError as error:
+        variable = read.sources[PREFIX + "MODELS"]  # the only one that is more than text
+        raise BadConfig(f"{variable}: models: it is no JSON. Correct it, or write the models in prosa.toml.") from error
 
 
 def _variables() -> list[str]:
@@ -359,9 +365,11 @@ def _telling(detail: ErrorDetails) -> bool:
 def _problem(detail: ErrorDetails, file: ConfigFile, sources: Mapping[str, str]) -> str:
     where = detail.get("ctx", {})
     keys = [*detail["loc"], *([where["index"], where["key"]] if "index" in where else [])]
+    if detail["type"] == "password":
+        keys = [str(keys[0]).replace("_url", "_password")]
     source = sources.get(str(keys[0]), "")
     place = f"{file.path}, line {file.line(keys)}" if source.startswith(str(file.path)) else source or "default"
-    model, key = file.model(keys), str(keys[-1])
+    model, key = file.model(keys), next(str(one) for one in reversed(keys) if isinstance(one, str))
     owner = f" of {model}" if model else ""
     if detail["type"] == "extra_forbidden":
         return f"{place}: there is no setting {key!r}{owner}.{_meant(key, bool(model))} Correct or remove it."
@@ -382,17 +390,3 @@ def _meant(key: str, of_model: bool) -> str:
     known = ModelSettings.model_fields if of_model else Settings.model_fields
     close = difflib.get_close_matches(key.lower(), known, 1)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _shown(value: object) -> str:
-    match value:
-        case SecretStr():
-            return HIDDEN
-        case None:
-            return "(none)"
-        case bool():
-            return str(value).lower()
-        case tuple():
-            return ", ".join(map(str, value)) or "(none)"
-        case _:
-            return hidden(str(value))

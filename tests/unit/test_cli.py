@@ -1,7 +1,6 @@
 """The commands: what they print, and what a person reads when something is wrong."""
 
 import errno
-import io
 import logging
 import runpy
 import socket
@@ -14,6 +13,7 @@ import structlog
 
 from prosa import cli, settings
 from prosa.settings import Settings
+from tests.command import Command
 
 
 @pytest.fixture(autouse=True)
@@ -30,24 +30,6 @@ def _own_house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     structlog.reset_defaults()
 
 
-class Command:
-    """Runs ``prosa …`` in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        self.out = self.err = ""
-
-    def __call__(self, *words: str, stdin: str = "") -> int:
-        self._monkeypatch.setattr(sys, "argv", ["prosa", *words])
-        self._monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        self.out, self.err = self._capsys.readouterr()
-        code = left.value.code
-        return code if isinstance(code, int) else 0
-
-
 @pytest.fixture
 def prosa(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(monkeypatch, capsys)
@@ -60,7 +42,7 @@ def test_it_says_its_version(prosa: Command) -> None:
 
 COMMANDS = (
     *("serve", "gateway", "worker", "up", "migrate", "config", "doctor", "token", "chat", "bench", "chaos"),
-    *("user", "dead"),
+    *("user", "dead", "backup", "restore", "top"),
 )
 
 
@@ -159,7 +141,7 @@ def test_in_another_folder_no_database_is_made_and_the_way_out_is_told(
 def test_a_data_folder_that_is_a_file_is_one_sentence(prosa: Command, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     assert prosa("user", "add", "ana", "--password-stdin", stdin="correct horse\n") == cli.NOT_SET_UP
-    assert prosa.err.startswith(f"prosa: {tmp_path}/data cannot be used: File exists.")
+    assert prosa.err.startswith(f"prosa: Prosa cannot write in its data folder {tmp_path}/data: File exists.")
 
 
 def test_a_list_without_accounts_says_so(prosa: Command, tmp_path: Path) -> None:

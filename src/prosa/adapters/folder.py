@@ -30,9 +30,17 @@ def locked(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def _opened(folder: Path) -> IO[str]:
+def made(folder: Path) -> None:
+    """Raises DataFolderUnusable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _opened(folder: Path) -> IO[str]:
+    made(folder)
+    try:
         return open(folder / LOCK, "a+", encoding="utf-8")
     except OSError as error:
         raise _unusable(folder, error) from error

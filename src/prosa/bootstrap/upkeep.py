@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from prosa.adapters import otlp_traces
+from prosa.adapters.folder import made
 from prosa.adapters.passwords import Argon2Passwords
 from prosa.adapters.sql import migrate as schema
 from prosa.adapters.sql.store import open_store
@@ -44,7 +45,7 @@ async def accounts(settings: Settings) -> AsyncIterator[Accounts]:
 
 def _make_folder(settings: Settings) -> None:
     if settings.embedded_database:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        made(settings.data_dir)
 
 
 async def _migrate(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
 
 from prosa.adapters.sql.columns import Id, Moment, Now
+from prosa.adapters.sql.failures import telling_refusals
 from prosa.adapters.sql.migrate import configuration, current_of, verify, versions
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.steps import postpone
@@ -63,14 +64,15 @@ async def restore(url: str, reader: Reader) -> Head:
 
     The time since the backup was no run's time: deadlines move by it.
 
-    Raises BackupDamaged, BackupUnknown, StoreNotEmpty, SchemaOutdated, StoreUnavailable, StorageFull.
+    Raises BackupDamaged, BackupUnknown, StoreNotEmpty, SchemaOutdated, StoreUnavailable, StoreRefused, StorageFull.
     """
     found = reader.head()
     if found.schema not in versions():
         way = f"Restore it with Prosa {found.version}, or a newer one."
         raise BackupUnknown(f"The backup's schema is {found.schema}, which this Prosa does not know. {way}")
-    async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
-        await database.write(lambda tx: _load(tx, found, reader))
+    with telling_refusals():
+        async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
+            await database.write(lambda tx: _load(tx, found, reader))
     return found
 
 

@@ -81,6 +81,15 @@ def _postgres(error: BaseException) -> ProsaError | None:
     return _away(error) if lost or state.startswith(_POSTGRES_AWAY) else None
 
 
+@contextmanager
+def telling_refusals() -> Iterator[None]:
+    """Raises StoreRefused instead of StoreUnavailable where the database answers and does not let us in."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise refusal(error) or error from error
+
+
 def refusal(error: StoreUnavailable) -> StoreRefused | None:
     """Why a database that answers does not let us in; None where waiting may help."""
     cause = error.__cause__

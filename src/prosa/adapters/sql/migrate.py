@@ -9,10 +9,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text
 
-from prosa.adapters.sql.failures import refusal
+from prosa.adapters.sql.failures import telling_refusals
 from prosa.adapters.sql.opening import open_database
 from prosa.adapters.sql.tables import schema_oldest
-from prosa.core.errors import SchemaOutdated, StoreUnavailable
+from prosa.core.errors import SchemaOutdated
 
 SCRIPTS: Final = Path(__file__).parents[2] / "migrations"
 _LOCK: Final = 0x50524F5341
@@ -24,9 +24,10 @@ def head() -> str:
 
 
 async def current(url: str) -> str | None:
-    """The database's version; None for one that was never migrated. Raises StoreUnavailable."""
-    async with open_database(url, pool_size=1) as database:
-        return await database.read(current_of)
+    """The database's version; None for one that was never migrated. Raises StoreUnavailable, StoreRefused."""
+    with telling_refusals():
+        async with open_database(url, pool_size=1) as database:
+            return await database.read(current_of)
 
 
 async def verify(url: str) -> None:
@@ -34,11 +35,9 @@ async def verify(url: str) -> None:
 
     Raises StoreUnavailable where it is away, StoreRefused where it does not let us in, and SchemaOutdated.
     """
-    try:
+    with telling_refusals():
         async with open_database(url, pool_size=1) as database:
             found, serves = await database.read(lambda tx: (current_of(tx), serves_us(tx)))
-    except StoreUnavailable as error:
-        raise refusal(error) or error from error
     if found is None:
         raise SchemaOutdated("The database is empty. Run `prosa migrate` once, then start again.")
     if found == head() or serves:
@@ -75,10 +74,11 @@ async def migrate(url: str, version: str = "head") -> None:
 
     A later schema that still serves this version is left as it is: there was a newer release, and may be again.
 
-    Raises StoreUnavailable, StorageFull, and SchemaOutdated for a later one that does not.
+    Raises StoreUnavailable, StoreRefused, StorageFull, and SchemaOutdated for a later one that does not.
     """
-    async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
-        await database.write(lambda tx: _upgrade(tx, version))
+    with telling_refusals():
+        async with open_database(url, pool_size=1, foreign_keys=False, patient=True) as database:
+            await database.write(lambda tx: _upgrade(tx, version))
 
 
 async def downgrade(url: str, version: str = "base") -> None:
