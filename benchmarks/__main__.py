@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure the embedded process and print one line of JSON a benchmark; and, where they are
 named, a cluster (benchmarks/cluster.py), those who look after it (benchmarks/cockpit.py), what watching costs
-(benchmarks/overhead.py), and a backup of many messages (benchmarks/backup.py).
+(benchmarks/overhead.py), a backup of many messages (benchmarks/backup.py), and what the next factor of ten needs
+(benchmarks/scale.py).
 
 Nothing here judges: the figures of one machine stand in docs/benchmarks.md with this command beside them.
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from benchmarks import backup
+from benchmarks import backup, scale
 from benchmarks.cluster import cluster
 from benchmarks.cockpit import cockpit, options
 from benchmarks.load import load
@@ -38,6 +39,9 @@ def main(names: list[str]) -> None:
         return
     if names[:1] == ["backup"]:
         _tell("backup", uvloop.run(backup.backup(backup.options(names[1:]))))
+        return
+    if names[:1] == ["scale"]:
+        uvloop.run(scale.measure()) if names[1:] == ["measure"] else scale.scale()
         return
     if names[:1] == ["overhead"]:
         _, found = uvloop.run(overhead(int(names[1]) if names[1:] else PAIRS))

@@ -224,6 +224,7 @@ async def test_a_database_that_was_never_migrated_is_one_clear_sentence(here: Pl
 
 async def test_a_newer_schema_is_one_clear_sentence(here: Place, tmp_path: Path) -> None:
     await here.ask("UPDATE alembic_version SET version_num = 'v9999'")
+    await here.ask("UPDATE schema_oldest SET version = 'v9998'")
     async with started(tmp_path, here.environment) as processes:
         for process in processes:
             await process.refused("v9999", "newer")
