@@ -236,12 +236,13 @@ def plots(found: Sequence[tuple[int, Outcome]]) -> dict[str, str]:
     waits = [
         Line(f"{slots} slots", [(outcome.wait(step / 200), step / 2) for step in range(1, 200)])
         for slots, outcome in found
+        if slots < 80
     ]
     lines = []
-    for name in list(WAYS)[:2]:
-        history = scaled(WAYS[name]).history
-        lines.append(Line(f"workers; {name}", [(moment / 60, float(workers)) for moment, workers, _, _ in history]))
-        lines.append(Line(f"oldest waits, s; {name}", [(moment / 60, age) for moment, _, _, age in history]))
+    for name, rules in zip(("20 s", "90 s"), list(WAYS.values())[:2], strict=True):
+        history = scaled(rules).history
+        lines.append(Line(f"workers ({name})", [(moment / 60, float(workers)) for moment, workers, _, _ in history]))
+        lines.append(Line(f"longest wait in s ({name})", [(moment / 60, age) for moment, _, _, age in history]))
     return {
         "scale-waits.svg": svg(Chart("Wait for a slot, 10 questions a second", "s", "% of questions", waits)),
         "scale-burst.svg": svg(Chart("Three times as many for ten minutes", "minute", "", lines)),

@@ -127,7 +127,8 @@ class Simulation:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
         self._queue: deque[Run] = deque()
-        self._wishes: deque[tuple[float, int]] = deque()
+        # As if it had stood like this for long: nothing is taken away in the first minutes.
+        self._wishes = deque([(0.0, deployment.workers)])
         self.now = 0.0
         self.workers = [Worker(deployment.slots, True) for _ in range(deployment.workers)]
         self.outcome = Outcome([], [], 0, 0, 0.0, [])
