@@ -21,7 +21,7 @@ HELM := $(BIN)/helm
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name test -prune \
 	-o -type f -not -name '*.tsbuildinfo' -not -name '*.md' -not -name '.*' -print 2>/dev/null)
 
-.PHONY: help install run test check endure format web bench lock sbom clean static page-check chromium services promtool helm
+.PHONY: help install run test check endure format web bench lock sbom clean static page-check chromium services promtool helm prepared programs
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,8 @@ run: install ## Start Prosa with its own model and print its address (data in ./
 TIERS := tests/unit tests/contract tests/http tests/model tests/browser
 SECOND := $(wildcard $(addprefix tests/system/test_,$(addsuffix .py,chaos docs local_model logs_unread nodes observed starting up)))
 
-test: install $(DEV_STAMP) static page-check chromium services promtool helm ## Prove everything: checks, every tier of tests, the page in a browser
+test: ## Prove everything: checks, every tier of tests, the page in a browser
+	@$(MAKE) --jobs 2 prepared
 	@mkdir -p test-results
 	@{ result=0; $(BIN)/python -m tools.services $(BIN)/pytest $(TIERS) || result=$$?; \
 		$(BIN)/pytest $(SECOND) --durations 10 || result=$$?; exit $$result; } > test-results/second.log 2>&1 & second=$$!; \
@@ -78,6 +79,14 @@ clean: ## Remove what was built and installed; keep the data
 		.import_linter_cache test-results
 
 # ── the parts ──
+
+# Python's side and the page's are two chains that need nothing of each other but a core each.
+prepared: install $(DEV_STAMP) static page-check programs helm
+
+programs:
+	@$(MAKE) chromium
+	@$(MAKE) services
+	@$(MAKE) promtool
 
 static: $(DEV_STAMP)
 	$(BIN)/ruff format --check --quiet
