@@ -34,7 +34,7 @@ run: install ## Start Prosa with its own model and print its address (data in ./
 # With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone. Tests of real processes
 # mostly wait, the others mostly compute: in two lanes, side by side, they take about half the time.
 TIERS := tests/unit tests/contract tests/http tests/model tests/browser
-SECOND := $(wildcard $(addprefix tests/system/test_,$(addsuffix .py,chaos docs local_model logs_unread nodes observed starting up)))
+SECOND := $(wildcard $(addprefix tests/system/test_,$(addsuffix .py,chaos docs local_model logs_unread nodes observed starting up upgrade)))
 
 test: ## Prove everything: checks, every tier of tests, the page in a browser
 	@$(MAKE) --jobs 2 prepared

@@ -113,11 +113,14 @@ class Site(msgspec.Struct, frozen=True):
         return shared | (on if watched else {"PROSA_METRICS": "false", "PROSA_LOG_LEVEL": "warning"})
 
 
-async def overhead(pairs: int = PAIRS, plans: Mapping[str, Plan] = PLANS) -> tuple[list[Round], list[Overhead]]:
-    """Run the pairs, and one round before them that does not count."""
+async def overhead(
+    pairs: int = PAIRS, plans: Mapping[str, Plan] = PLANS, *, warm: bool = True
+) -> tuple[list[Round], list[Overhead]]:
+    """Run the pairs; ``warm``: and one round before them that does not count."""
     with _folder() as folder:
         async with _site(folder) as site:
-            await _round(site, plans, watched=True)
+            if warm:
+                await _round(site, plans, watched=True)
             rounds = []
             for number in range(pairs):
                 for watched in (True, False) if number % 2 else (False, True):
