@@ -11,10 +11,9 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from benchmarks.ground import own_folder
 from prosa.adapters.sql.backup import COPIED
 from prosa.adapters.sql.migrate import migrate
 from prosa.cluster.nodes import PostgresNode
@@ -86,7 +86,7 @@ def options(words: Sequence[str]) -> Options:
 async def backup(given: Options) -> Figures:
     """On a PostgreSQL of its own. Raises AssertionError where a row is not the same."""
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(_folder())
+        folder = await stack.enter_async_context(own_folder("backup"))
         node = await stack.enter_async_context(PostgresNode(folder / "postgresql"))
         await migrate(node.url())
         size = await _filled(node.url(), given.messages // 2)
@@ -105,15 +105,6 @@ async def backup(given: Options) -> Figures:
             steps[what] = await asyncio.to_thread(_step, what.split()[0], there[database], folder / file)
         equal = {name: await _compared(node.url(), there[name]) for name in ("same", "laptop", "moved")}
         return Figures(given.messages, size / 1e6, (folder / "one").stat().st_size / 1e6, steps, equal)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Open to all: PostgreSQL does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="prosa-backup-") as folder:
-        path = Path(folder)
-        path.chmod(0o755)
-        yield path
 
 
 async def _filled(url: str, exchanges: int) -> int:

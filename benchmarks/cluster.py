@@ -4,18 +4,16 @@
 reply, and writes a report and plots for each under `bench-results/`. docs/performance.md shows what it measured.
 """
 
-import asyncio
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from benchmarks.ground import own_folder, served
 from prosa.cli.bench import watched
-from prosa.cluster.loopback import free_port
 from prosa.cluster.nodes import PostgresNode, RabbitNode
 from prosa.cluster.supervise import Cluster, Process, Role, Topology
 from prosa.load import bench
@@ -62,29 +60,20 @@ class Figures(msgspec.Struct):
 async def cluster(names: list[str]) -> list[Figures]:
     """Run the named loads, or all, one after the other on one cluster."""
     figures = []
-    with _folder() as folder:
-        async with _house(folder) as up:
-            for name in names or PLANS:
-                figures.append(await _load(name, up))
-                sys.stderr.write(f"{name} {msgspec.json.encode(figures[-1]).decode()}\n")
+    async with own_folder("bench") as folder, house(folder) as up:
+        for name in names or PLANS:
+            figures.append(await load(name, up))
+            sys.stderr.write(f"{name} {msgspec.json.encode(figures[-1]).decode()}\n")
     return figures
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Open to all: PostgreSQL does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="prosa-bench-") as folder:
-        path = Path(folder)
-        path.chmod(0o755)
-        yield path
-
-
 @asynccontextmanager
-async def _house(folder: Path) -> AsyncIterator[Cluster]:
+async def house(folder: Path) -> AsyncIterator[Cluster]:
+    """One gateway and one worker on nodes of their own, with a model server beside them."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(PostgresNode(folder / "postgresql"))
         broker = await stack.enter_async_context(RabbitNode(folder / "rabbitmq"))
-        port = await stack.enter_async_context(_provider())
+        port = await stack.enter_async_context(served("benchmarks.provider"))
         environment = _environment(folder, database.url(), broker.url, port)
         nodes = [
             Process("postgresql", Role.DATABASE, database.pid, ""),
@@ -112,23 +101,8 @@ def _environment(folder: Path, database: str, broker: str, port: int) -> dict[st
     }
 
 
-@asynccontextmanager
-async def _provider() -> AsyncIterator[int]:
-    """A model server in a process of its own; where it listens."""
-    port = free_port()
-    command = (sys.executable, "-m", "benchmarks.provider", str(port))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(20):
-            if process.stdout is None or await process.stdout.readline() != b"ready\n":
-                raise RuntimeError("the model server did not start")
-        yield port
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def _load(name: str, up: Cluster) -> Figures:
+async def load(name: str, up: Cluster) -> Figures:
+    """One of ``PLANS``."""
     out = OUT / name
     out.mkdir(parents=True, exist_ok=True)
     command = f"python -m benchmarks cluster {name}"

@@ -8,9 +8,8 @@ turns with and without administrators who watch. docs/performance.md shows what 
 import argparse
 import asyncio
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -19,6 +18,7 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 
+from benchmarks.ground import opened, own_folder
 from benchmarks.rows import Feed, filled
 from prosa.adapters.clock import SystemClock
 from prosa.adapters.sql.migrate import migrate
@@ -109,7 +109,7 @@ def options(words: Sequence[str]) -> Options:
 
 async def cockpit(given: Options) -> Figures:
     async with AsyncExitStack() as stack:
-        made, kept = stack.enter_context(_folders(given.keep))
+        made, kept = await stack.enter_async_context(_folders(given.keep))
         database = await stack.enter_async_context(PostgresNode(kept / "postgresql"))
         broker = await stack.enter_async_context(RabbitNode(made / "rabbitmq"))
         await migrate(database.url())
@@ -128,16 +128,11 @@ async def cockpit(given: Options) -> Figures:
             return await _measured(given, up, store, feed, made)
 
 
-@contextmanager
-def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
-    """One for this run, and one for the rows. Open to all: PostgreSQL does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="prosa-cockpit-") as folder:
-        made = Path(folder)
-        kept = (keep or made).resolve()
-        kept.mkdir(parents=True, exist_ok=True)
-        for one in (made, kept):
-            one.chmod(0o755)
-        yield made, kept
+@asynccontextmanager
+async def _folders(keep: Path | None) -> AsyncIterator[tuple[Path, Path]]:
+    """One for this run, and one for the rows."""
+    async with own_folder("cockpit") as made:
+        yield made, opened(keep) if keep else made
 
 
 async def _measured(given: Options, up: Cluster, store: Store, feed: Feed, made: Path) -> Figures:

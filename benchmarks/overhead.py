@@ -8,9 +8,8 @@ the ratio within a pair: the machine's speed changes more from one quarter of an
 
 import asyncio
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from benchmarks.ground import own_folder, served
 from prosa.cli.bench import metered
 from prosa.cluster.loopback import free_port
 from prosa.cluster.nodes import PostgresNode, RabbitNode
@@ -117,15 +117,14 @@ async def overhead(
     pairs: int = PAIRS, plans: Mapping[str, Plan] = PLANS, *, warm: bool = True
 ) -> tuple[list[Round], list[Overhead]]:
     """Run the pairs; ``warm``: and one round before them that does not count."""
-    with _folder() as folder:
-        async with _site(folder) as site:
-            if warm:
-                await _round(site, plans, watched=True)
-            rounds = []
-            for number in range(pairs):
-                for watched in (True, False) if number % 2 else (False, True):
-                    rounds.append(await _round(site, plans, watched=watched))
-                    sys.stderr.write(f"{msgspec.json.encode(rounds[-1]).decode()}\n")
+    async with own_folder("overhead") as folder, _site(folder) as site:
+        if warm:
+            await _round(site, plans, watched=True)
+        rounds = []
+        for number in range(pairs):
+            for watched in (True, False) if number % 2 else (False, True):
+                rounds.append(await _round(site, plans, watched=watched))
+                sys.stderr.write(f"{msgspec.json.encode(rounds[-1]).decode()}\n")
     return rounds, [judged(load, rounds) for load in plans]
 
 
@@ -149,39 +148,14 @@ def _ratio(found: Sequence[float]) -> Ratio:
     return Ratio(round(median(found), 3), round(min(found), 3), round(max(found), 3))
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Open to all: PostgreSQL does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="prosa-overhead-") as folder:
-        path = Path(folder)
-        path.chmod(0o755)
-        yield path
-
-
 @asynccontextmanager
 async def _site(folder: Path) -> AsyncIterator[Site]:
     async with (
         PostgresNode(folder / "postgresql") as database,
         RabbitNode(folder / "rabbitmq") as broker,
-        _receiver() as receiver,
+        served("benchmarks.receiver") as receiver,
     ):
         yield Site(folder, database, broker, receiver, free_port())
-
-
-@asynccontextmanager
-async def _receiver() -> AsyncIterator[int]:
-    """A receiver of traces in a process of its own; where it listens."""
-    port = free_port()
-    command = (sys.executable, "-m", "benchmarks.receiver", str(port))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(20):
-            if process.stdout is None or await process.stdout.readline() != b"ready\n":
-                raise RuntimeError("the receiver of traces did not start")
-        yield port
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def _round(site: Site, plans: Mapping[str, Plan], *, watched: bool) -> Round:

@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from benchmarks import cluster
+from benchmarks.ground import own_folder
 from benchmarks.simulation import Answers, Deployment, Outcome, Scaling, Simulation, erlang_c
 from benchmarks.sizing import Costs, Cpu, Limits, Machines, Need, People, Prices, month, need
 from prosa.load.svg import Chart, Line, svg
@@ -301,16 +302,15 @@ async def _counters(url: str) -> Counters:
 
 async def measure() -> None:
     """CPU of each part for an exchange and for a word, from a load of short answers and one of long ones."""
-    with cluster._folder() as folder:
-        async with cluster._house(folder) as up:
-            url = up.topology.environment["PROSA_DATABASE_URL"]
-            found = {}
-            for name in ("exchanges", "provider-500"):
-                before = await _counters(url)
-                figures = await cluster._load(name, up)
-                await asyncio.sleep(1.5)  # statistics come late
-                after = await _counters(url)
-                found[name] = (figures, after.commits - before.commits, after.log - before.log)
+    async with own_folder("scale") as folder, cluster.house(folder) as up:
+        url = up.topology.environment["PROSA_DATABASE_URL"]
+        found = {}
+        for name in ("exchanges", "provider-500"):
+            before = await _counters(url)
+            figures = await cluster.load(name, up)
+            await asyncio.sleep(1.5)  # statistics come late
+            after = await _counters(url)
+            found[name] = (figures, after.commits - before.commits, after.log - before.log)
     short, long = found["exchanges"][0], found["provider-500"][0]
     for part in short.cpu_seconds:
         each_short, each_long = short.cpu_seconds[part] / short.whole, long.cpu_seconds[part] / long.whole

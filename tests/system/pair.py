@@ -66,10 +66,14 @@ class Member:
         await until(asked)
 
     async def healthy(self) -> bool:
+        return await self.health("ready") == 200
+
+    async def health(self, path: str) -> int:
+        """The status; 0: nobody answers."""
         with suppress(aiohttp.ClientError, OSError):
-            async with aiohttp.ClientSession() as http, http.get(f"{self.base}/health/ready") as answer:
-                return answer.status == 200
-        return False
+            async with aiohttp.ClientSession() as http, http.get(f"{self.base}/health/{path}") as answer:
+                return answer.status
+        return 0
 
     async def metric(self, name: str) -> float:
         """The sum of all series of this name."""

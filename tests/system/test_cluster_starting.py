@@ -1,14 +1,12 @@
 """What a gateway and a worker do at their start where something is away, or wrong."""
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
-import aiohttp
 import aiormq
 import asyncpg
 import pytest
@@ -17,60 +15,25 @@ from prosa.adapters.sql import migrate
 from prosa.cluster.proxy import FaultProxy
 from prosa.settings import Settings
 from tests.system.client import Client
-from tests.system.cluster import SETTINGS, Nodes, by, place, until
-from tests.system.harness import Person, free_port
+from tests.system.cluster import Nodes, by, place, until
+from tests.system.harness import Person
+from tests.system.pair import SECONDS, Member
 
 ROLES = ("gateway", "worker")
 NOT_SET_UP = 2
-SECONDS = 30.0
 
 
-class Process:
-    """One `prosa gateway` or `prosa worker`."""
+class Process(Member):
+    """One `prosa gateway` or `prosa worker`, which need not become ready."""
 
-    def __init__(self, role: str, folder: Path, environment: Mapping[str, str]) -> None:
-        self.role = role
-        self.port = free_port()
-        self._log = folder / f"{role}-{uuid4().hex}.log"
-        own = {"PROSA_PORT": str(self.port), "PROSA_PROBE_PORT": str(self.port), "PROSA_DATA_DIR": str(folder)}
-        self._environment = {**SETTINGS, **own, **environment}
-        self._process: asyncio.subprocess.Process
-
-    async def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "prosa", self.role),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                cwd=self._log.parent,
-            )
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    async def says(self, event: str) -> dict[str, str]:
+    async def says(self, event: str) -> dict[str, Any]:
         """The line of its log with this event, once it is there."""
 
         async def asked() -> bool:
-            return f'"{event}"' in self.log
+            return bool(self.lines(event))
 
         await until(asked)
-        line: dict[str, str] = json.loads(next(line for line in self.log.splitlines() if f'"{event}"' in line))
-        return line
-
-    async def health(self, path: str) -> int:
-        """The status; 0: nobody answers."""
-        with suppress(aiohttp.ClientError, OSError):
-            async with aiohttp.ClientSession() as http, http.get(f"{self.base}/health/{path}") as response:
-                return response.status
-        return 0
+        return self.lines(event)[0]
 
     async def until_health(self, path: str, status: int) -> None:
         async def asked() -> bool:
@@ -88,15 +51,6 @@ class Process:
         assert len(said) == 1, self.log
         for word in words:
             assert word in said[0]
-
-    async def stop(self) -> int:
-        self._process.terminate()
-        async with asyncio.timeout(SECONDS):
-            return await self._process.wait()
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.kill()
 
 
 class Place:
@@ -157,7 +111,7 @@ async def test_both_wait_for_a_database_that_is_away_say_so_and_become_ready(her
         here.store.pass_through()
         for process in processes:
             await process.until_health("ready", 200)
-            assert await process.stop() == 0
+            assert (await process.stop())[0] == 0
 
 
 async def test_both_start_without_a_broker_say_so_accept_and_answer_when_it_is_there(
@@ -178,7 +132,7 @@ async def test_both_start_without_a_broker_say_so_accept_and_answer_when_it_is_t
             here.broker.pass_through()
         for process in processes:
             await process.says("broker.back")
-            assert await process.stop() == 0
+            assert (await process.stop())[0] == 0
     history = await _stored(here, client.run)
     assert history == ("done", 1)
 
