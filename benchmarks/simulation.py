@@ -43,19 +43,21 @@ class Answers(msgspec.Struct, frozen=True):
 class Scaling(msgspec.Struct, frozen=True):
     """The rules that add and remove workers. ``least`` and ``most`` workers; seconds.
 
-    Wanted is the larger of what keeps ``busy`` of the slots filled by all that run or wait, and of one for each
-    ``age_seconds`` that the oldest waits, as in deploy/helm.
+    Wanted is the larger of what keeps ``busy`` of the slots filled by all that run or wait, and of as many times those
+    there are as the oldest waits times ``age_seconds``. Up twofold at most, or by two, in half a minute; down one by
+    one, each minute, to no fewer than were wanted within ``calm_seconds``. So it is in deploy/helm.
     """
 
     least: int
     most: int
     busy: float = 0.8
-    age_seconds: float = 5.0
+    age_seconds: float = 10.0
     look_seconds: float = 15.0
     start_seconds: float = 20.0
     """From the wish for a worker to its first answer: a machine that is there, and an image that is too."""
     calm_seconds: float = 300.0
-    """Down only to the most that was wanted within this time."""
+    up_seconds: float = 30.0
+    down_seconds: float = 60.0
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -129,6 +131,8 @@ class Simulation:
         self._queue: deque[Run] = deque()
         # As if it had stood like this for long: nothing is taken away in the first minutes.
         self._wishes = deque([(0.0, deployment.workers)])
+        self._counts: deque[tuple[float, int]] = deque()
+        self._shrunk_at = 0.0
         self.now = 0.0
         self.workers = [Worker(deployment.slots, True) for _ in range(deployment.workers)]
         self.outcome = Outcome([], [], 0, 0, 0.0, [])
@@ -262,7 +266,7 @@ class Simulation:
         self._at(self.now + (rules.look_seconds if rules else 15.0), self._look)
         if rules is None:
             return
-        wanted = self._wanted(rules, staying, age)
+        wanted = self._slowly(rules, len(staying), self._wanted(rules, staying, age))
         for _ in range(wanted - len(staying)):
             self._start()
         for worker in sorted(staying, key=lambda one: len(one.runs))[: max(len(staying) - wanted, 0)]:
@@ -277,6 +281,19 @@ class Simulation:
         while self._wishes[0][0] < self.now - rules.calm_seconds:
             self._wishes.popleft()
         return max(now, min(max(wish for _, wish in self._wishes), len(staying)))
+
+    def _slowly(self, rules: Scaling, there: int, wanted: int) -> int:
+        """What may be done of it at this look."""
+        self._counts.append((self.now, there))
+        while self._counts[0][0] < self.now - rules.up_seconds:
+            self._counts.popleft()
+        if wanted >= there:
+            fewest = min(count for _, count in self._counts)
+            return min(wanted, max(2 * fewest, fewest + 2))
+        if self.now - self._shrunk_at < rules.down_seconds:
+            return there
+        self._shrunk_at = self.now
+        return there - 1
 
 
 def erlang_c(rate: float, seconds: float, slots: int) -> tuple[float, float]:

@@ -3,10 +3,12 @@
 import random
 
 import pytest
+import yaml
 
 from benchmarks import scale
 from benchmarks.simulation import Answers, Deployment, Outcome, Scaling, Simulation, erlang_c
 from benchmarks.sizing import Limits, Machines, People, need
+from tests.deployment import ROOT
 
 
 def played(deployment: Deployment, rate: float, seconds: float, kills: tuple[float, ...] = ()) -> Outcome:
@@ -88,7 +90,7 @@ def test_a_drained_worker_interrupts_nobody_and_a_killed_one_does() -> None:
     quick = Scaling(least=1, most=9, calm_seconds=10, look_seconds=5, start_seconds=1)
     for drain, interrupts in ((30.0, False), (0.0, True)):
         deployment = Deployment(workers=8, slots=4, answers=Answers(), scaling=quick, drain_seconds=drain)
-        outcome = played(deployment, 1.0, 200)
+        outcome = played(deployment, 1.0, 600)
         assert bool(outcome.interrupted) is interrupts
         assert outcome.history[-1][1] < 8
 
@@ -96,7 +98,19 @@ def test_a_drained_worker_interrupts_nobody_and_a_killed_one_does() -> None:
 def test_a_queue_that_grows_old_brings_workers() -> None:
     rules = Scaling(least=1, most=9, start_seconds=1, look_seconds=5)
     alone, scaled = (
-        played(Deployment(workers=1, slots=4, answers=ONE_SECOND, scaling=one), 20, 120) for one in (None, rules)
+        played(Deployment(workers=1, slots=4, answers=ONE_SECOND, scaling=one), 20, 300) for one in (None, rules)
     )
     assert max(workers for _, workers, _, _ in scaled.history) >= 5
-    assert scaled.wait(0.5) < 0.2 < alone.wait(0.5)
+    assert (scaled.history[-1][3], scaled.wait(0.5)) < (1.0, alone.wait(0.5))
+
+
+def test_the_rules_are_those_of_the_chart() -> None:
+    values = yaml.safe_load((ROOT / "deploy/helm/prosa/values.yaml").read_text("utf-8"))
+    chart = values["worker"]["autoscaling"]
+    assert (scale.RULES.age_seconds, scale.RULES.calm_seconds) == (chart["queueSeconds"], chart["downAfterSeconds"])
+    assert scale.RULES.look_seconds == values["keda"]["pollingSeconds"]
+    templates = (ROOT / "deploy/helm/prosa/templates/worker.yaml").read_text("utf-8")
+    assert f"mulf {scale.RULES.busy} " in templates
+    behaviour = (ROOT / "deploy/helm/prosa/templates/_scaling.tpl").read_text("utf-8")
+    assert f"value: 100, periodSeconds: {scale.RULES.up_seconds:.0f}" in behaviour
+    assert f"value: 1, periodSeconds: {scale.RULES.down_seconds:.0f}" in behaviour
