@@ -114,12 +114,11 @@ class Stack:
 
     def placed(self, text: str, address: str) -> str:
         """Names and paths that are valid in a container, as they are here."""
-        (subnet,) = self.file["networks"]["front"]["ipam"]["config"]
         there = {
             "postgres:5432": f"127.0.0.1:{self.nodes.postgres.port}",
             "rabbitmq:5672": f"127.0.0.1:{self.nodes.rabbit.port}",
             "http://jaeger:4318": self.receiver.address,
-            subnet["subnet"]: f"{BALANCER}/32",
+            self.service("balancer")["networks"]["front"]["ipv4_address"]: BALANCER,
             "/secrets/": f"{self.made}/secrets/",
             "/own/": f"{self.made}/own/",
             "/etc/prosa/": f"{ROOT}/deploy/compose/",

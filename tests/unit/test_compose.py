@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,10 @@ def test_only_the_balancer_is_reached_from_outside() -> None:
 
 def test_a_persons_address_is_believed_from_the_balancer_and_from_nobody_else() -> None:
     (front,) = FILE["networks"]["front"]["ipam"]["config"]
-    assert environment(SERVICES["gateway"])["PROSA_PROXIES"] == front["subnet"]
+    balancer = ip_address(SERVICES["balancer"]["networks"]["front"]["ipv4_address"])
+    assert environment(SERVICES["gateway"])["PROSA_PROXIES"] == str(balancer)
+    assert balancer in ip_network(front["subnet"])
+    assert balancer not in ip_network(front["ip_range"]), "a gateway that starts before it could have its address"
     members = {name for name, service in SERVICES.items() if "front" in service.get("networks", ())}
     assert members == {"balancer", "gateway"}
 
