@@ -323,6 +323,8 @@ class Users(Protocol):
         """Disabling ends all of the user's sign-ins."""
         ...
 
+    async def set_role(self, user: UUID, role: str) -> None: ...
+
 
 class SignIns(Protocol):
     """Opaque sign-ins, stored as digests of their secrets."""

@@ -68,6 +68,17 @@ async def test_all_accounts_are_listed_and_unknown_ones_not_found(scene: Scene) 
         await scene.store.users.set_password(uuid4(), "digest")
     with pytest.raises(NotFound):
         await scene.store.users.set_disabled(uuid4(), disabled=True)
+    with pytest.raises(NotFound):
+        await scene.store.users.set_role(uuid4(), "admin")
+
+
+async def test_a_role_changes_under_sign_ins_that_stay(scene: Scene) -> None:
+    await scene.store.sign_ins.open(uuid4(), scene.user, "digest", kind="browser", seconds=60)
+    for role in ("admin", "member"):
+        await scene.store.users.set_role(scene.user, role)
+        found = await scene.store.sign_ins.find("digest")
+        assert found is not None
+        assert found.user.role == role
 
 
 async def test_an_open_sign_in_is_found_by_its_digest(scene: Scene) -> None:

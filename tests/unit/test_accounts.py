@@ -86,6 +86,11 @@ class Users:
         if disabled:
             self._sign_ins.end(user)
 
+    async def set_role(self, user: UUID, role: str) -> None:
+        known = self.accounts[user]
+        changed = User(user, known.user.username, role, known.user.disabled)
+        self.accounts[user] = Account(changed, known.password, START)
+
 
 class SignIns:
     def __init__(self) -> None:

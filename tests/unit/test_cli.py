@@ -95,6 +95,12 @@ def test_accounts_are_added_listed_disabled_and_enabled(prosa: Command) -> None:
         ["bia", "member", "disabled"],
     ]
     assert prosa("user", "enable", "bia") == 0
+    assert prosa("user", "role", "bia", "admin") == 0
+    assert prosa.out == "bia is an administrator now.\n"
+    assert prosa("user", "list") == 0
+    assert prosa.out.splitlines()[1].split()[:3] == ["bia", "admin", "enabled"]
+    assert prosa("user", "role", "bia", "member") == 0
+    assert prosa("user", "role", "bia", "king") == 2
     assert prosa("token", "bia") == 0
     assert len(prosa.out.strip()) >= 43
     assert prosa("user", "passwd", "bia", "--password-stdin", stdin="battery staple\n") == 0
@@ -106,6 +112,7 @@ def test_accounts_are_added_listed_disabled_and_enabled(prosa: Command) -> None:
         (("user", "add", "a b", "--password-stdin"), "correct horse\n", "username"),
         (("user", "add", "ana", "--password-stdin"), "short\n", "password has 8"),
         (("user", "disable", "nobody"), "", "nobody"),
+        (("user", "role", "nobody", "admin"), "", "nobody"),
         (("token", "nobody"), "", "nobody"),
     ],
 )

@@ -92,6 +92,12 @@ class Accounts:
         await self._users.set_disabled(user.id, disabled)
         return user.id
 
+    async def set_role(self, username: str, role: str) -> UUID:
+        """Make somebody an administrator or a member, for requests from now on. Raises NotFound."""
+        user = await self._known(username)
+        await self._users.set_role(user.id, role)
+        return user.id
+
     async def issue_token(self, username: str, days: float) -> str:
         """A program's secret without asking for the password: for the operator. Raises NotFound."""
         user = await self._known(username)

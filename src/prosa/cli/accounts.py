@@ -2,19 +2,27 @@
 
 import asyncio
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from prosa import bootstrap
 from prosa.cli.options import DataDir, Username, configured, existing
-from prosa.core.account import Account
+from prosa.core.account import ADMIN, MEMBER, Account
 from prosa.core.policy import checked_name
 from prosa.settings import Settings
 
-user = typer.Typer(no_args_is_help=True, help="Accounts: add, list, change a password, disable, enable.")
+user = typer.Typer(no_args_is_help=True, help="Accounts: add, list, change password or role, disable, enable.")
 
 PasswordOnInput = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+class Role(StrEnum):
+    """What the command line takes for a role."""
+
+    ADMIN = ADMIN
+    MEMBER = MEMBER
 
 
 def token(
@@ -74,6 +82,17 @@ def user_enable(username: Username, data_dir: DataDir = None) -> None:
     typer.echo(f"{username} may sign in again.")
 
 
+@user.command("role")
+def user_role(
+    username: Username,
+    role: Annotated[Role, typer.Argument(help="What the account may do from now on.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make an account an administrator, or a member again."""
+    asyncio.run(_set_role(existing(data_dir), username, role))
+    typer.echo(f"{username} is {'an administrator' if role is Role.ADMIN else 'a member'} now.")
+
+
 async def _add(found: Settings, username: str, password: str, role: str | None) -> str:
     async with bootstrap.accounts(found) as accounts:
         added = await accounts.add(username, password, role)
@@ -94,6 +113,11 @@ async def _set_password(found: Settings, username: str, password: str) -> None:
 async def _set_disabled(found: Settings, username: str, disabled: bool) -> None:
     async with bootstrap.accounts(found) as accounts:
         await accounts.set_disabled(username, disabled)
+
+
+async def _set_role(found: Settings, username: str, role: Role) -> None:
+    async with bootstrap.accounts(found) as accounts:
+        await accounts.set_role(username, role.value)
 
 
 async def _issue(found: Settings, username: str, days: float) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 ADMIN: Final = "admin"
+MEMBER: Final = "member"
 
 
 class User(msgspec.Struct, frozen=True):

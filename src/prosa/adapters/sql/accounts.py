@@ -39,6 +39,9 @@ class SqlUsers:
     async def set_disabled(self, user: UUID, disabled: bool) -> None:
         await self._database.write(lambda tx: _set(tx, user, ends=disabled, disabled=disabled))
 
+    async def set_role(self, user: UUID, role: str) -> None:
+        await self._database.write(lambda tx: _set(tx, user, ends=False, role=role))
+
 
 class SqlSignIns:
     """See ports.SignIns."""
