@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema_rs
@@ -11,6 +12,7 @@ import yaml
 
 from prosa.settings import Settings
 from tests.chart import CHART, EXAMPLES, SETS, refusal, template
+from tests.deployment import ROOT
 
 SCHEMA: Final[dict[str, Any]] = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 VALUES: Final[dict[str, Any]] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
@@ -99,37 +101,37 @@ SECRET: Final = {"name": "s", "key": "k"}
 WRONG: Final[list[tuple[dict[str, Any], str]]] = [
     ({"gatway": {}}, "gatway"),
     ({"settings": {"user_limt": 4}}, "user_limt"),
-    ({"settings": {"user_limit": "four"}}, "/settings/user_limit"),
-    ({"settings": {"user_limit": 0}}, "/settings/user_limit"),
-    ({"settings": {"sign_up": "maybe"}}, "/settings/sign_up"),
-    ({"settings": {"secure_cookies": True}}, "/settings/secure_cookies"),
+    ({"settings": {"user_limit": "four"}}, "settings.user_limit"),
+    ({"settings": {"user_limit": 0}}, "settings.user_limit"),
+    ({"settings": {"sign_up": "maybe"}}, "settings.sign_up"),
+    ({"settings": {"secure_cookies": True}}, "settings.secure_cookies"),
     ({"settings": {"drain_seconds": 5}}, "drain_seconds"),
     ({"settings": {"database_password": "open"}}, "database_password"),
-    ({"image": {"digest": "sha256:short"}}, "/image/digest"),
-    ({"modelKeys": {"OPENAI_API_KEY": "sk-secret"}}, "/modelKeys/OPENAI_API_KEY"),
-    ({"modelKeys": {"openai": SECRET}}, "at '/modelKeys': additional properties 'openai'"),
-    ({"gateway": {"autoscaling": {"minReplicas": 1}}}, "/gateway/autoscaling/minReplicas"),
-    ({"gateway": {"marginSeconds": 5}}, "/gateway/marginSeconds"),
-    ({"gateway": {"proxies": ["ingress"]}}, "/gateway/proxies/0"),
-    ({"worker": {"autoscaling": {"minReplicas": 0}}}, "/worker/autoscaling/minReplicas"),
-    ({"worker": {"slots": 16.5}}, "/worker/slots"),
-    ({"worker": {"autoscaling": {"queueSeconds": 0}}}, "/worker/autoscaling/queueSeconds"),
-    ({"pools": {"GPU": {}}}, "at '/pools': additional properties 'GPU'"),
+    ({"image": {"digest": "sha256:short"}}, "image.digest"),
+    ({"modelKeys": {"OPENAI_API_KEY": "sk-secret"}}, "modelKeys.OPENAI_API_KEY"),
+    ({"modelKeys": {"openai": SECRET}}, "openai"),
+    ({"gateway": {"autoscaling": {"minReplicas": 1}}}, "gateway.autoscaling.minReplicas"),
+    ({"gateway": {"marginSeconds": 5}}, "gateway.marginSeconds"),
+    ({"gateway": {"proxies": ["ingress"]}}, "gateway.proxies.0"),
+    ({"worker": {"autoscaling": {"minReplicas": 0}}}, "worker.autoscaling.minReplicas"),
+    ({"worker": {"slots": 16.5}}, "worker.slots"),
+    ({"worker": {"autoscaling": {"queueSeconds": 0}}}, "worker.autoscaling.queueSeconds"),
+    ({"pools": {"GPU": {}}}, "GPU"),
     ({"pools": {"gpu": {"replicas": 3}}}, "replicas"),
-    ({"pools": {"gpu": {"pools": ["a b"]}}}, "/pools/gpu/pools/0"),
-    ({"keda": {"enabled": True}}, "/keda/prometheus/url"),
-    ({"keda": {"enabled": True, "prometheus": {"url": "prometheus:9090"}}}, "/keda/prometheus/url"),
-    ({"postgresql": {"bundled": False}}, "/postgresql/external"),
-    ({"postgresql": {"bundled": False, "external": {"url": "postgresql://u@h/d"}}}, "/postgresql/external"),
+    ({"pools": {"gpu": {"pools": ["a b"]}}}, "pools.gpu.pools.0"),
+    ({"keda": {"enabled": True}}, "keda.prometheus.url"),
+    ({"keda": {"enabled": True, "prometheus": {"url": "prometheus:9090"}}}, "keda.prometheus.url"),
+    ({"postgresql": {"bundled": False}}, "postgresql.external"),
+    ({"postgresql": {"bundled": False, "external": {"url": "postgresql://u@h/d"}}}, "postgresql.external"),
     ({"postgresql": {"bundled": False, "external": {"url": "mysql://u@h/d", "passwordSecret": SECRET}}}, "url"),
-    ({"rabbitmq": {"bundled": False, "external": {"passwordSecret": SECRET, "urlSecret": SECRET}}}, "/rabbitmq"),
-    ({"rabbitmq": {"bundled": "no"}}, "/rabbitmq/bundled"),
-    ({"disruption": {"maxUnavailable": 0}}, "/disruption/maxUnavailable"),
-    ({"networkPolicy": {"people": [{}]}}, "/networkPolicy/people/0"),
-    ({"networkPolicy": {"people": [{"nameSpaceSelector": {}}]}}, "/networkPolicy/people/0"),
-    ({"ingress": {"enabled": True}}, "/ingress/hosts"),
-    ({"ingress": {"timeoutSeconds": 5}}, "/ingress/timeoutSeconds"),
-    ({"httpRoute": {"enabled": True, "hostnames": ["a.example"]}}, "/httpRoute/parentRefs"),
+    ({"rabbitmq": {"bundled": False, "external": {"passwordSecret": SECRET, "urlSecret": SECRET}}}, "rabbitmq"),
+    ({"rabbitmq": {"bundled": "no"}}, "rabbitmq.bundled"),
+    ({"disruption": {"maxUnavailable": 0}}, "disruption.maxUnavailable"),
+    ({"networkPolicy": {"people": [{}]}}, "networkPolicy.people.0"),
+    ({"networkPolicy": {"people": [{"nameSpaceSelector": {}}]}}, "networkPolicy.people.0"),
+    ({"ingress": {"enabled": True}}, "ingress.hosts"),
+    ({"ingress": {"timeoutSeconds": 5}}, "ingress.timeoutSeconds"),
+    ({"httpRoute": {"enabled": True, "hostnames": ["a.example"]}}, "httpRoute.parentRefs"),
 ]
 
 
@@ -144,7 +146,8 @@ def merged(values: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(("given", "place"), WRONG, ids=[json.dumps(given) for given, _ in WRONG])
 def test_a_wrong_value_is_refused_and_its_place_is_named(given: dict[str, Any], place: str) -> None:
     words = [word for name, value in given.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
-    assert place in refusal(*words)
+    # Helm 4 writes /a/b, Helm 3.18 writes a.b.
+    assert place in refusal(*words).replace("/", ".")
 
 
 def test_what_is_not_wrong_is_taken() -> None:
@@ -175,3 +178,35 @@ def test_a_value_reaches_the_settings_as_it_was_written() -> None:
         ("ORIGINS", "https://a,https://b"),
     ):
         assert json.dumps({"name": f"PROSA_{name}", "value": value}) in text
+
+
+# ── what the pages say of it ──
+
+PAGES: Final = (ROOT / "docs" / "deploy.md", CHART / "README.md")
+SECTION: Final = PAGES[0].read_text("utf-8").split("\n## Kubernetes\n")[1].split("\n## ")[0]
+
+
+def test_values_that_the_page_names_are_there() -> None:
+    named = {name for cell in re.findall(r"`([^`\n]+)`", SECTION) for name in re.findall(r"^[a-z][\w.]*(?=:|$)", cell)}
+    of_values = {name for name in named if name.split(".")[0] in VALUES}
+    assert of_values >= {"postgresql.bundled", "gateway.proxies", "keda.enabled", "existingSecret", "config.toml"}
+    for name in of_values:
+        found: Any = VALUES
+        for part in name.split("."):
+            assert part in found, f"docs/deploy.md names {name}"
+            found = found[part]
+    short = {name for name in named if re.fullmatch(r"[a-z]+([A-Z]\w+)+", name)} - {"terminationGracePeriodSeconds"}
+    assert short >= {"drainSeconds", "queueSeconds"}
+    assert short - {*leaves(VALUES), *VALUES} <= {"maxSurge", "maxUnavailable"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_on_the_pages_are_ones_that_helm_takes(page: Path) -> None:
+    found = re.findall(
+        r"^helm (?:install|upgrade) prosa (\S+)((?: -\S+ [^\s#]+)*)", page.read_text("utf-8"), re.MULTILINE
+    )
+    assert len(found) == 2
+    for folder, options in found:
+        assert ROOT / folder == CHART
+        words = [str(EXAMPLES["production"]) if one == "my.yaml" else one for one in options.split()]
+        assert template(*(str(ROOT / one) if one.startswith("deploy/") else one for one in words))
