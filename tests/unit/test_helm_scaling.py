@@ -151,9 +151,9 @@ def test_a_worker_more_for_each_four_fifths_of_its_slots() -> None:
         for owner, found in scalers(name).items()
     }
     assert thresholds == {
-        "prosa-worker": [("AverageValue", 51.2), ("Value", 5)],
-        "prosa-worker-gpu": [("AverageValue", 6.4), ("Value", 5)],
-        "prosa-worker-rest": [("AverageValue", 60), ("Value", 5)],
+        "prosa-worker": [("AverageValue", 51.2), ("Value", 10)],
+        "prosa-worker-gpu": [("AverageValue", 6.4), ("Value", 10)],
+        "prosa-worker-rest": [("AverageValue", 60), ("Value", 10)],
     }
 
 
