@@ -7,7 +7,7 @@
     target: { type: Utilization, averageUtilization: {{ int .cpuPercent }} }
 {{- end }}
 
-{{/* Up at once, at most twofold in half a minute; down after a quiet time, by one or a tenth a minute: each one drains. */}}
+{{/* Up at once, at most twofold in half a minute; down after a quiet time, one a minute: each one drains. */}}
 {{- define "prosa.behavior" -}}
 scaleUp:
   stabilizationWindowSeconds: 0
@@ -20,7 +20,6 @@ scaleDown:
   selectPolicy: Max
   policies:
     - { type: Pods, value: 1, periodSeconds: 60 }
-    - { type: Percent, value: 10, periodSeconds: 60 }
 {{- end }}
 
 {{- define "prosa.disruption" -}}
