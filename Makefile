@@ -31,20 +31,10 @@ install: $(RUN_STAMP) $(PAGE) ## Prepare everything, start nothing
 run: install ## Start Prosa with its own model and print its address (data in ./data)
 	@exec $(BIN)/prosa serve
 
-# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone. Tests of real processes
-# mostly wait, the others mostly compute: in two lanes, side by side, they take about half the time.
-TIERS := tests/unit tests/contract tests/http tests/model tests/browser
-SECOND := $(wildcard $(addprefix tests/system/test_,$(addsuffix .py,chaos docs local_model logs_unread nodes observed starting up upgrade)))
-
+# With a PostgreSQL and a RabbitMQ of the tests' own: what runs on this machine is left alone.
 test: ## Prove everything: checks, every tier of tests, the page in a browser
 	@$(MAKE) --jobs 2 prepared
-	@mkdir -p test-results
-	@{ result=0; $(BIN)/python -m tools.services $(BIN)/pytest $(TIERS) || result=$$?; \
-		$(BIN)/pytest $(SECOND) --durations 10 || result=$$?; exit $$result; } > test-results/second.log 2>&1 & second=$$!; \
-		trap "pkill -TERM -P $$second" INT TERM; \
-		echo "Beside this run, in test-results/second.log: $(TIERS) $(SECOND)"; \
-		result=0; $(BIN)/pytest tests/system $(SECOND:%=--ignore %) --durations 15 || result=$$?; \
-		wait $$second || result=$$?; cat test-results/second.log; exit $$result
+	@$(BIN)/python -m tools.lanes
 
 check: static page-check promtool helm ## Format, lint, types, imports, unit and contract tests (under 60 s)
 	$(BIN)/pytest tests/unit tests/contract -m "not real_model"

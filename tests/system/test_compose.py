@@ -47,8 +47,14 @@ async def asked(stack: Stack, statement: str) -> list[asyncpg.Record]:
 async def test_people_reach_every_gateway_by_one_address(stack: Stack) -> None:
     ana = await Person.sign_up(stack.base)
     async with AsyncExitStack() as sockets:
-        tabs = [await sockets.enter_async_context(ana.socket()) for _ in range(4)]
-        assert len({tab.frames[0]["gateway"] for tab in tabs}) == 2
+        found: set[str] = set()
+
+        async def both() -> bool:
+            tab = await sockets.enter_async_context(ana.socket())
+            found.add(tab.frames[0]["gateway"])
+            return len(found) == 2
+
+        await until(both, 10)
 
 
 async def test_one_of_three_workers_is_killed_and_every_answer_comes_whole(stack: Stack) -> None:
@@ -109,22 +115,21 @@ async def test_nobody_outside_is_shown_metrics_and_inside_only_who_has_the_token
 async def test_a_person_counts_by_an_address_of_their_own_and_cannot_choose_it(stack: Stack) -> None:
     """Behind a balancer whose word is not believed, everybody would share the tries of one address."""
 
-    async def tries(address: str, count: int, claimed: str) -> int:
-        """The last answer to a wrong password."""
-        status = 0
+    async def tries(address: str, count: int) -> list[int]:
+        """The answers to wrong passwords, each with a word of its own about where it comes from."""
+        found: list[int] = []
         connector = aiohttp.TCPConnector(local_addr=(address, 0))
         async with aiohttp.ClientSession(connector=connector) as http:
-            for _ in range(count):
+            for number in range(count):
                 body = {"username": "nobody-at-all", "password": "wrong-password"}
-                headers = {"X-Forwarded-For": claimed, "Forwarded": f"for={claimed}"}
+                headers = {"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": f"for=203.0.113.{number}"}
                 async with http.post(f"{stack.base}/api/auth/login", json=body, headers=headers) as response:
-                    status = response.status
-        return status
+                    found.append(response.status)
+        return found
 
-    # Two gateways, each with windows of its own.
-    assert await tries("127.9.9.1", 2 * TRIES + 1, "203.0.113.1") == 429
-    assert await tries("127.9.9.1", 1, "203.0.113.2") == 429
-    assert await tries("127.9.9.2", 1, "203.0.113.1") == 401
+    # Two gateways, each with windows of its own: of so many tries one has too many.
+    assert 429 in await tries("127.9.9.1", 2 * TRIES + 1)
+    assert await tries("127.9.9.2", 1) == [401]
 
 
 async def test_the_classic_socket_answers_as_the_readme_says(stack: Stack) -> None:
