@@ -1,8 +1,8 @@
 """`make test`'s tests, in three lanes side by side: many of them wait for leases, alerts and restarts, and use no core.
 
-Each lane is some runs of pytest, one after the other, whose output goes to ``test-results/NAME.log``; that of the last
-lane is shown as it comes, that of the others once all are done. A file of system tests that no lane names runs in the
-last. Exit code: 0 where everything passed. A signal ends all of them.
+What each lane prints goes to ``test-results/NAME.log``; the last one's is shown as it comes, that of the others at the
+end. A file of system tests that no lane names runs in the last. Exit code: 0 where everything passed. A signal ends all
+of them.
 """
 
 import asyncio
@@ -18,24 +18,11 @@ LOGS: Final = ROOT / "test-results"
 SYSTEM: Final = ROOT / "tests" / "system"
 
 TIERS: Final = ("tests/unit", "tests/contract", "tests/http", "tests/model", "tests/browser")
-BROKEN: Final = ("failures", "failures_broker", "failures_cut", "failures_deploy", "failures_lossy", "failures_store")
-"""The failure table, behind the tiers: its tests want a core when they want one."""
 WAITING: Final = (
-    *(
-        "chaos",
-        "compose",
-        "docs",
-        "local_model",
-        "logs_unread",
-        "nodes",
-        "observed",
-        "starting",
-        "up",
-        "upgrade",
-        "walk",
-    ),
+    *("chaos", "compose", "docs", "failures_broker", "failures_lossy", "failures_store", "local_model", "logs_unread"),
+    *("nodes", "observed", "starting", "up", "upgrade", "walk"),
 )
-"""What mostly waits."""
+"""What mostly waits; about as long as the others take."""
 
 Run = Sequence[str]
 
@@ -44,39 +31,34 @@ def files(names: Sequence[str]) -> list[str]:
     return [f"tests/system/test_{name}.py" for name in names]
 
 
-def lanes() -> dict[str, list[Run]]:
-    """The runs of each lane. Raises ValueError for a file that is named and not there."""
+def lanes() -> dict[str, Run]:
+    """The command of each lane. Raises ValueError for a file that is named and not there."""
     pytest = (sys.executable, "-m", "pytest")
-    named = files((*BROKEN, *WAITING))
+    named = files(WAITING)
     missing = [name for name in named if not (ROOT / name).exists()]
     if missing:
         raise ValueError(f"No such tests: {', '.join(missing)}. Correct tools/lanes.py.")
     others = sorted(str(path.relative_to(ROOT)) for path in SYSTEM.glob("test_*.py"))
     return {
-        "waiting": [[*pytest, *files(WAITING), "--durations", "10"]],
-        "tiers": [
-            [sys.executable, "-m", "tools.services", *pytest, *TIERS, "--durations", "10"],
-            [*pytest, *files(BROKEN), "--durations", "10"],
-        ],
-        "system": [[*pytest, *(name for name in others if name not in named), "--durations", "10"]],
+        "waiting": [*pytest, *named, "--durations", "10"],
+        "tiers": [sys.executable, "-m", "tools.services", *pytest, *TIERS, "--durations", "10"],
+        "system": [*pytest, *(name for name in others if name not in named), "--durations", "10"],
     }
 
 
-async def lane(name: str, runs: Sequence[Run], *, shown: bool) -> int:
-    """Whether all runs passed: 0, or the exit code of one that did not."""
-    result = 0
+async def lane(name: str, run: Run, *, shown: bool) -> int:
+    """Its exit code."""
     with (LOGS / f"{name}.log").open("wb") as log:
-        for run in runs:
-            process = await asyncio.create_subprocess_exec(
-                *run, cwd=ROOT, stdout=None if shown else log, stderr=None if shown else log, start_new_session=True
-            )
-            try:
-                result = await process.wait() or result
-            finally:
-                if process.returncode is None:
-                    os.killpg(process.pid, signal.SIGTERM)
-                    await process.wait()
-    return result
+        where = None if shown else log
+        process = await asyncio.create_subprocess_exec(
+            *run, cwd=ROOT, stdout=where, stderr=where, start_new_session=True
+        )
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                await process.wait()
 
 
 async def main() -> int:
@@ -89,7 +71,7 @@ async def main() -> int:
     sys.stdout.write(f"Beside this run, in {LOGS.name}: {', '.join(f'{name}.log' for name in hidden)}\n")
     sys.stdout.flush()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(lane(name, runs, shown=name == last)) for name, runs in found.items()]
+        tasks = [group.create_task(lane(name, run, shown=name == last)) for name, run in found.items()]
     for name in hidden:
         sys.stdout.write((LOGS / f"{name}.log").read_text("utf-8", "replace"))
     return max(task.result() for task in tasks)

@@ -7,7 +7,7 @@ from tools.lanes import ROOT, TIERS, lanes
 
 
 def test_every_file_of_tests_is_in_one_lane() -> None:
-    asked = [word for runs in lanes().values() for run in runs for word in run if word.startswith("tests/")]
+    asked = [word for run in lanes().values() for word in run if word.startswith("tests/")]
     assert {tier for tier in asked if not tier.endswith(".py")} == set(TIERS)
     system = Counter(word for word in asked if word.endswith(".py"))
     assert set(system.values()) == {1}
