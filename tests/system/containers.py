@@ -260,7 +260,8 @@ class Stack:
         self.start("prometheus", ["prometheus", *(f"--{key}={value}" for key, value in given.items())], address)
 
     async def __aenter__(self) -> Self:
-        known = {name: found for name, found in self.addresses.items() if name in ("gateway", "worker")}
+        aliases = self.service("gateway")["networks"]["front"]["aliases"]
+        known = {alias: self.addresses["gateway"] for alias in aliases}
         loop = asyncio.get_running_loop()
         place = (self.addresses["balancer"][0], 5353)
         self._names, _ = await loop.create_datagram_endpoint(lambda: Names(known), local_addr=place)

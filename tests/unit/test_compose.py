@@ -111,6 +111,26 @@ def test_a_process_that_is_told_to_end_gets_the_time_that_it_takes() -> None:
     assert seconds(SERVICES["worker"]["stop_grace_period"]) >= float(worker["PROSA_DRAIN_SECONDS"]) + 10
 
 
+def test_one_service_builds_the_image_that_all_of_prosa_has() -> None:
+    # Two that build the same tag at once: the second fails at a first start (`image … already exists`).
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["secrets"]
+    assert len({service["image"] for service in PROSA.values()}) == 1
+    assert all(_needs(name, "secrets") for name in PROSA if name != "secrets")
+
+
+def _needs(name: str, wanted: str) -> bool:
+    return any(needed == wanted or _needs(needed, wanted) for needed in SERVICES[name].get("depends_on", ()))
+
+
+def test_a_migration_that_cannot_succeed_ends() -> None:
+    assert re.fullmatch(r"on-failure:\d", SERVICES["migrate"]["restart"])
+
+
+def test_a_broker_has_a_limit_of_files_that_suits_its_memory() -> None:
+    for name in ("rabbitmq", "rabbitmq-1", "rabbitmq-2", "rabbitmq-3"):
+        assert SERVICES[name]["ulimits"]["nofile"] == {"soft": 65536, "hard": 65536}
+
+
 def test_nothing_secret_stands_in_the_file_and_every_secret_has_one_that_makes_it() -> None:
     script = (FOLDER / "secrets.sh").read_text("utf-8")
     for name, service in SERVICES.items():
@@ -171,6 +191,11 @@ def test_a_persons_address_is_believed_from_the_balancer_and_from_nobody_else() 
     assert balancer not in ip_network(front["ip_range"]), "a gateway that starts before it could have its address"
     members = {name for name, service in SERVICES.items() if "front" in service.get("networks", ())}
     assert members == {"balancer", "gateway"}
+    # Both are on another network too, where the balancer has another address: it must not find gateways there.
+    (asked,) = re.findall(r"server-template gateway \d+ (\w+):", (FOLDER / "haproxy.cfg").read_text("utf-8"))
+    networks = SERVICES["gateway"]["networks"]
+    assert [name for name, of in networks.items() if asked in of.get("aliases", ())] == ["front"]
+    assert asked not in SERVICES
 
 
 def test_hosts_that_are_named_are_services_on_a_common_network() -> None:
@@ -219,7 +244,7 @@ def test_prometheus_reads_the_same_as_without_containers_and_finds_every_service
 def test_the_balancers_file_is_one_and_sends_nobody_to_the_same_gateway_again(tmp_path: Path) -> None:
     config = FOLDER / "haproxy.cfg"
     text = config.read_text("utf-8")
-    assert f"gateway:{environment(SERVICES['gateway'])['PROSA_PORT']}" in text
+    assert f"gateways:{environment(SERVICES['gateway'])['PROSA_PORT']}" in text
     assert "/health/ready" in text
     assert not re.search(r"cookie|stick|balance (source|hash|uri)", text)
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
