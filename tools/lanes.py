@@ -19,7 +19,17 @@ SYSTEM: Final = ROOT / "tests" / "system"
 
 TIERS: Final = ("tests/unit", "tests/contract", "tests/http", "tests/model", "tests/browser")
 WAITING: Final = (
-    *("chaos", "compose", "docs", "failures_broker", "failures_lossy", "failures_store", "local_model", "logs_unread"),
+    *(
+        "backup",
+        "chaos",
+        "compose",
+        "docs",
+        "failures_broker",
+        "failures_lossy",
+        "failures_store",
+        "local_model",
+        "logs_unread",
+    ),
     *("nodes", "observed", "starting", "up", "upgrade", "walk"),
 )
 """What mostly waits; about as long as the others take."""

@@ -250,15 +250,19 @@ async def house(
     command: Sequence[str] = PROSA,
     proxied: bool = True,
     overrides: Mapping[str, Mapping[str, str]] | None = None,
+    filled: Callable[[str], Awaitable[None]] | None = None,
     **settings: str,
 ) -> AsyncIterator[House]:
     """A cluster on a database of its own. What others have left on the broker names runs that are not in it.
 
-    ``overrides``: of processes by name; what is changed in it counts from their next start on.
+    ``overrides``: of processes by name; what is changed in it counts from their next start on. ``filled`` is given the
+    address of the new database before anything starts.
     """
     database = f"prosa_{uuid4().hex}"
     await nodes.postgres.create(database)
     store, broker = nodes.postgres.url(database), nodes.rabbit.url
+    if filled is not None:
+        await filled(store)
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(folder("cluster"))
         roads, detours = {}, {}

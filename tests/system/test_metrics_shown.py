@@ -84,7 +84,7 @@ async def test_gateways_and_workers_ask_for_the_token_and_the_bench_brings_it(no
     await nodes.heal()
     port = free_port()
     more = {"metrics_token": TOKEN, "metrics_port": str(port)}
-    async with house(nodes, gateways=1, workers=1, proxied=False, overrides=None, **more) as built:
+    async with house(nodes, gateways=1, workers=1, proxied=False, overrides=None, filled=None, **more) as built:
         own, probes = f"http://127.0.0.1:{port}", built.at("worker-1")
         for address in (own, probes):
             assert (await got(f"{address}/metrics"))[0] == 404

@@ -47,7 +47,7 @@ async def trouble(nodes: Nodes, tmp_path: Path) -> AsyncIterator[Trouble]:
         receiver = await stack.enter_async_context(receiving())
         settings = {"config": str(config), "otlp_endpoint": receiver.address}
         cluster = await stack.enter_async_context(
-            house(nodes, gateways=1, workers=1, proxied=False, overrides=None, **settings)
+            house(nodes, gateways=1, workers=1, proxied=False, overrides=None, filled=None, **settings)
         )
         yield Trouble(cluster, await stack.enter_async_context(watched(cluster)), receiver)
 
