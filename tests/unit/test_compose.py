@@ -115,6 +115,7 @@ def test_one_service_builds_the_image_that_all_of_prosa_has() -> None:
     # Two that build the same tag at once: the second fails at a first start (`image … already exists`).
     assert [name for name, service in SERVICES.items() if "build" in service] == ["secrets"]
     assert len({service["image"] for service in PROSA.values()}) == 1
+    assert {name for name, service in PROSA.items() if service["pull_policy"] == "never"} == PROSA.keys() - {"secrets"}
     assert all(_needs(name, "secrets") for name in PROSA if name != "secrets")
 
 
